@@ -1,0 +1,83 @@
+//! What a broadcaster can be told and asked.
+
+use std::time::Instant;
+
+use actix::Message;
+
+use super::SeatInFeed;
+use crate::{
+    channel::{Channel, Selector, View},
+    journal::News,
+};
+
+/// A subscriber wants to read events of `selector` that `view` shows: finds or opens the feed.
+pub(crate) struct Register {
+    pub(crate) selector: Selector,
+    pub(crate) view: View,
+}
+
+impl Message for Register {
+    type Result = SeatInFeed;
+}
+
+/// The last subscriber of a feed has left.
+pub(crate) struct Release {
+    pub(crate) feed: usize,
+}
+
+impl Message for Release {
+    type Result = ();
+}
+
+/// Events have been appended to the journal.
+pub(crate) struct Broadcast(pub(crate) News);
+
+impl Message for Broadcast {
+    type Result = ();
+}
+
+/// Time has passed: quiet feeds may need a ping.
+pub(crate) struct Ping;
+
+impl Message for Ping {
+    type Result = ();
+}
+
+/// Send the subscribers away, spread over the time until `end`.
+#[derive(Clone, Copy)]
+pub(crate) struct Drain {
+    pub(crate) end: Instant,
+}
+
+impl Message for Drain {
+    type Result = ();
+}
+
+/// Which channels are subscribed to by name?
+#[derive(Clone)]
+pub(crate) struct Named {
+    pub(crate) prefix: String,
+    pub(crate) after: String,
+    pub(crate) limit: usize,
+}
+
+impl Message for Named {
+    type Result = Vec<Channel>;
+}
+
+/// How many subscribers would get an event on each of these channels?
+#[derive(Clone)]
+pub(crate) struct Count(pub(crate) Vec<Channel>);
+
+impl Message for Count {
+    type Result = Vec<usize>;
+}
+
+/// Dies as by a panic.
+#[cfg(test)]
+pub(crate) struct Die;
+
+#[cfg(test)]
+impl Message for Die {
+    type Result = ();
+}

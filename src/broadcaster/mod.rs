@@ -1,0 +1,349 @@
+//! The broadcaster: an actor on each worker thread that owns this worker's subscribers.
+//!
+//! Its handlers never wait: they append to feeds and wake readers, a slice at a time.
+
+mod feed;
+mod messages;
+mod router;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult,
+    WrapFuture,
+};
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::{
+    channel::{Channel, Selector, View},
+    id::EventId,
+    journal::{Journal, Listener, News, Seat},
+};
+
+pub(crate) use feed::{Feed, Read};
+#[cfg(test)]
+pub(crate) use messages::Die;
+pub(crate) use messages::{Broadcast, Count, Drain, Named, Ping, Register, Release};
+use router::{FeedKey, Router};
+
+/// How many subscribers are woken before other tasks get their turn: few enough that publishes are
+/// taken in between, so that those not yet woken get several events in one write.
+const SLICE: usize = 16;
+
+/// Into how many spans the time between two pings is cut: a quiet feed is pinged at most one span
+/// late.
+const SPANS: u32 = 4;
+
+/// How often a draining broadcaster sends some subscribers away.
+const DRAIN_STEP: Duration = Duration::from_millis(100);
+/// The fewest it sends away in a step, so that a small hub need not wait.
+const DRAIN_MIN: usize = 4;
+
+/// A feed, shared by its broadcaster and its subscribers. A message's reply must be `Send`, hence
+/// the lock; in fact only one thread ever takes it, and no lock is held while waking.
+pub(crate) type SharedFeed = Arc<Mutex<Feed>>;
+
+/// Owns the subscribers of one worker thread.
+#[derive(Debug)]
+pub(crate) struct Broadcaster {
+    seat: Seat,
+    /// The newest event it has handled.
+    head: EventId,
+    feeds: Slab<Selection>,
+    by_selection: HashMap<(Selector, View), FeedKey>,
+    router: Router,
+    /// Feeds whose subscribers have something to wake for; some may be closed by now.
+    stirred: VecDeque<FeedKey>,
+    flushing: bool,
+    ping_span: Duration,
+    /// Kept to spare the allocations; empty between uses.
+    found: Vec<FeedKey>,
+    wakers: Vec<Waker>,
+}
+
+#[derive(Debug)]
+struct Selection {
+    selector: Selector,
+    view: View,
+    feed: SharedFeed,
+    stirred: bool,
+}
+
+/// A subscriber's place in a feed; dropping it leaves the feed.
+#[derive(Debug)]
+pub(crate) struct SeatInFeed {
+    feed: SharedFeed,
+    key: usize,
+    feed_key: FeedKey,
+    broadcaster: Addr<Broadcaster>,
+}
+
+impl Broadcaster {
+    /// Starts a broadcaster on this thread. A quiet feed gets a ping after `ping`.
+    pub(crate) fn start_on(journal: &dyn Journal, ping: Duration) -> Addr<Self> {
+        Self::create(|ctx| {
+            let (seat, head) = journal.join(Box::new(ctx.address()));
+            Self {
+                seat,
+                head,
+                feeds: Slab::new(),
+                by_selection: HashMap::new(),
+                router: Router::default(),
+                stirred: VecDeque::new(),
+                flushing: false,
+                ping_span: ping / SPANS,
+                found: Vec::new(),
+                wakers: Vec::with_capacity(SLICE),
+            }
+        })
+    }
+
+    fn open_feed(&mut self, selector: Selector, view: View) -> FeedKey {
+        let feed = Arc::new(Mutex::new(Feed::new(self.head)));
+        let (for_selection, for_view) = (selector.clone(), view.clone());
+        let key = self.feeds.insert(Selection { selector, view, feed, stirred: false });
+        self.router.insert(&for_selection, key);
+        self.by_selection.insert((for_selection, for_view), key);
+        key
+    }
+
+    fn close_feed(&mut self, key: FeedKey) {
+        let Selection { selector, view, .. } = self.feeds.remove(key);
+        self.router.remove(&selector, key);
+        self.by_selection.remove(&(selector, view));
+    }
+
+    fn stir(&mut self, key: FeedKey) {
+        if !std::mem::replace(&mut self.feeds[key].stirred, true) {
+            self.stirred.push_back(key);
+        }
+    }
+
+    /// Wakes those who have not heard, one slice now and the rest as other tasks let it.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if !self.flushing && !self.stirred.is_empty() {
+            self.flushing = true;
+            self.flush_slice(ctx);
+        }
+    }
+
+    fn flush_slice(&mut self, ctx: &mut Context<Self>) {
+        let mut wakers = std::mem::take(&mut self.wakers);
+        while wakers.len() < SLICE
+            && let Some(key) = self.stirred.front().copied()
+        {
+            if let Some(selection) = self.feeds.get_mut(key) {
+                if selection.feed.lock().flush(SLICE - wakers.len(), &mut wakers) {
+                    break;
+                }
+                selection.stirred = false;
+            }
+            self.stirred.pop_front();
+        }
+        wakers.drain(..).for_each(Waker::wake);
+        self.wakers = wakers;
+        if self.stirred.is_empty() {
+            self.flushing = false;
+        } else {
+            // The runtime polls its sockets before it comes back: new publishes are taken in.
+            let turn = tokio::task::yield_now().into_actor(self);
+            ctx.spawn(turn.map(|(), broadcaster, ctx| broadcaster.flush_slice(ctx)));
+        }
+    }
+
+    /// Sends some subscribers away and comes back for the rest.
+    fn drain_step(&mut self, end: Instant, ctx: &mut Context<Self>) {
+        let staying: usize =
+            self.feeds.iter().map(|(_, selection)| selection.feed.lock().len()).sum();
+        let left = end.saturating_duration_since(Instant::now()).as_millis() as usize;
+        let steps = (left / DRAIN_STEP.as_millis() as usize).max(1);
+        let mut share = staying.div_ceil(steps).max(DRAIN_MIN);
+        let mut wakers = Vec::new();
+        for (_, selection) in &self.feeds {
+            share -= selection.feed.lock().dismiss(self.head, share, &mut wakers);
+            if share == 0 {
+                break;
+            }
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        if Instant::now() < end {
+            let jitter = fastrand::u64(50..=150);
+            let pause = Duration::from_millis(DRAIN_STEP.as_millis() as u64 * jitter / 100);
+            ctx.run_later(pause, move |broadcaster, ctx| broadcaster.drain_step(end, ctx));
+        }
+    }
+}
+
+impl Actor for Broadcaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(self.ping_span, |_, ctx| ctx.notify(Ping));
+    }
+}
+
+impl Drop for Broadcaster {
+    /// However it ended, its subscribers must not wait for it.
+    fn drop(&mut self) {
+        let mut wakers = Vec::new();
+        for (_, selection) in &self.feeds {
+            selection.feed.lock().dismiss(self.head, usize::MAX, &mut wakers);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Listener for Addr<Broadcaster> {
+    fn hear(&self, news: News) -> bool {
+        self.do_send(Broadcast(news));
+        self.connected()
+    }
+}
+
+impl Handler<Register> for Broadcaster {
+    type Result = MessageResult<Register>;
+
+    fn handle(
+        &mut self,
+        Register { selector, view }: Register,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let selection = (selector, view);
+        let feed_key = match self.by_selection.get(&selection) {
+            Some(key) => *key,
+            None => self.open_feed(selection.0, selection.1),
+        };
+        let feed = self.feeds[feed_key].feed.clone();
+        let key = feed.lock().enter();
+        MessageResult(SeatInFeed { feed, key, feed_key, broadcaster: ctx.address() })
+    }
+}
+
+impl Handler<Release> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Release { feed }: Release, _: &mut Self::Context) {
+        // Meanwhile somebody may have come, or the key may be another feed's.
+        let is_empty =
+            self.feeds.get(feed).is_some_and(|selection| selection.feed.lock().len() == 0);
+        if is_empty {
+            self.close_feed(feed);
+        }
+    }
+}
+
+impl Handler<Broadcast> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Broadcast(news): Broadcast, ctx: &mut Self::Context) {
+        let mut found = std::mem::take(&mut self.found);
+        for entry in news.iter() {
+            self.router.find(&entry.channels, &mut found);
+            for key in found.drain(..) {
+                let selection = &self.feeds[key];
+                if selection.view.shows(&entry.channels, entry.private) {
+                    selection.feed.lock().push(entry.id, entry.frame.clone());
+                    self.stir(key);
+                }
+            }
+            self.head = entry.id;
+        }
+        self.found = found;
+        self.seat.handled(&news);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Ping> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, ctx: &mut Self::Context) {
+        if !ctx.connected() {
+            // The hub is gone; the interval alone would keep this actor alive.
+            ctx.stop();
+            return;
+        }
+        let mut quiet = std::mem::take(&mut self.found);
+        for (key, selection) in &self.feeds {
+            if selection.feed.lock().beat(self.head, SPANS) {
+                quiet.push(key);
+            }
+        }
+        quiet.drain(..).for_each(|key| self.stir(key));
+        self.found = quiet;
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Drain> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Drain { end }: Drain, ctx: &mut Self::Context) {
+        self.drain_step(end, ctx);
+    }
+}
+
+impl Handler<Named> for Broadcaster {
+    type Result = MessageResult<Named>;
+
+    fn handle(
+        &mut self,
+        Named { prefix, after, limit }: Named,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        MessageResult(self.router.named(&prefix, &after, limit))
+    }
+}
+
+impl Handler<Count> for Broadcaster {
+    type Result = MessageResult<Count>;
+
+    fn handle(&mut self, Count(channels): Count, _: &mut Self::Context) -> Self::Result {
+        let count = |channel: &Channel| {
+            let mut found = Vec::new();
+            self.router.find(std::slice::from_ref(channel), &mut found);
+            found.into_iter().map(|key| self.feeds[key].feed.lock().len()).sum()
+        };
+        MessageResult(channels.iter().map(count).collect())
+    }
+}
+
+#[cfg(test)]
+impl Handler<Die> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Die, _: &mut Self::Context) {
+        std::panic::resume_unwind(Box::new("told to die"));
+    }
+}
+
+impl SeatInFeed {
+    /// Reads the feed from now on, if it has everything after `cursor`.
+    pub(crate) fn attach(&self, cursor: EventId) -> bool {
+        self.feed.lock().attach(self.key, cursor)
+    }
+
+    /// What there is to read: at most `most` events.
+    pub(crate) fn read(&self, most: usize, waker: &Waker) -> Read {
+        self.feed.lock().read(self.key, most, waker)
+    }
+}
+
+impl Drop for SeatInFeed {
+    fn drop(&mut self) {
+        let is_empty = {
+            let mut feed = self.feed.lock();
+            feed.leave(self.key);
+            feed.len() == 0
+        };
+        if is_empty {
+            self.broadcaster.do_send(Release { feed: self.feed_key });
+        }
+    }
+}

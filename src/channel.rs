@@ -1,0 +1,330 @@
+//! Channels, patterns over them, and selectors: sets of patterns.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+/// The longest channel name or pattern, in bytes.
+pub const MAX_CHANNEL_BYTES: usize = 255;
+
+/// The hub's own channels start with this: not to be published to, and matched by name only.
+const RESERVED: &str = "herald/";
+
+/// The name of a stream of events, such as `orders/eu`.
+///
+/// 1 to 255 bytes of UTF-8 in segments parted by `/`; no segment is empty, `.` or `..`; no control
+/// character, no `*`. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// Validates a channel's name.
+    ///
+    /// # Errors
+    /// Says which rule `name` breaks.
+    pub fn parse(name: &str) -> Result<Self, ChannelError> {
+        check(name)?;
+        if name.contains('*') {
+            return Err(ChannelError::PatternAsChannel);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// Whether the channel is one of the hub's own, under `herald/`.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with(RESERVED)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Channel {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl serde::Serialize for Channel {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A channel, or many: `*` stands for one whole segment anywhere, `**` only last and for one or
+/// more segments.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pattern {
+    /// Exactly this channel.
+    Exact(Channel),
+    /// Every channel that the wildcards match, save the hub's own.
+    Wild(Arc<str>),
+}
+
+impl Pattern {
+    /// Validates a pattern.
+    ///
+    /// # Errors
+    /// Says which rule `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, ChannelError> {
+        check(text)?;
+        if !text.contains('*') {
+            return Ok(Self::Exact(Channel(text.into())));
+        }
+        let mut segments = text.split('/').peekable();
+        while let Some(segment) = segments.next() {
+            match segment {
+                "**" if segments.peek().is_some() => return Err(ChannelError::DeepNotLast),
+                "*" | "**" => {}
+                _ if segment.contains('*') => return Err(ChannelError::PartialWildcard),
+                _ => {}
+            }
+        }
+        if text.starts_with(RESERVED) {
+            return Err(ChannelError::ReservedPattern);
+        }
+        Ok(Self::Wild(text.into()))
+    }
+
+    /// Whether the pattern takes in `channel`.
+    pub fn matches(&self, channel: &Channel) -> bool {
+        match self {
+            Self::Exact(exact) => exact == channel,
+            Self::Wild(_) if channel.is_reserved() => false,
+            Self::Wild(pattern) => {
+                let mut segments = channel.as_str().split('/');
+                for wanted in pattern.split('/') {
+                    match segments.next() {
+                        None => return false,
+                        Some(_) if wanted == "**" => return true,
+                        Some(segment) if wanted == "*" || wanted == segment => {}
+                        Some(_) => return false,
+                    }
+                }
+                segments.next().is_none()
+            }
+        }
+    }
+
+    /// What every channel of this pattern starts with.
+    pub(crate) fn literal_prefix(&self) -> &str {
+        match self {
+            Self::Exact(channel) => channel.as_str(),
+            Self::Wild(pattern) => pattern.split('*').next().unwrap_or_default(),
+        }
+    }
+}
+
+/// A set of patterns: what a subscriber listens to, or what a view lets it see.
+///
+/// Equal sets are equal selectors, whatever their order. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Selector(Arc<[Pattern]>);
+
+impl Selector {
+    /// A selector of `patterns`, which may repeat.
+    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+        let mut patterns: Vec<_> = patterns.into_iter().collect();
+        patterns.sort();
+        patterns.dedup();
+        Self(patterns.into())
+    }
+
+    /// Its patterns, sorted, each once.
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.0
+    }
+
+    /// Whether any of `channels` is taken in by any pattern.
+    pub fn matches(&self, channels: &[Channel]) -> bool {
+        channels.iter().any(|channel| self.0.iter().any(|pattern| pattern.matches(channel)))
+    }
+
+    /// Whether it names channels only, without wildcards.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.0.iter().all(|pattern| matches!(pattern, Pattern::Exact(_)))
+    }
+}
+
+impl From<Channel> for Selector {
+    fn from(channel: Channel) -> Self {
+        Self(Arc::new([Pattern::Exact(channel)]))
+    }
+}
+
+/// Which private events of a feed may be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// None of them.
+    Public,
+    /// All of them.
+    All,
+    /// Those on a channel that the selector takes in.
+    Only(Selector),
+}
+
+impl View {
+    /// Whether an event on `channels` may be seen.
+    pub fn shows(&self, channels: &[Channel], private: bool) -> bool {
+        !private
+            || match self {
+                Self::Public => false,
+                Self::All => true,
+                Self::Only(selector) => selector.matches(channels),
+            }
+    }
+}
+
+/// The rules that channels and patterns share.
+fn check(name: &str) -> Result<(), ChannelError> {
+    if name.is_empty() || name.len() > MAX_CHANNEL_BYTES {
+        return Err(ChannelError::Length(name.len()));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(ChannelError::Control);
+    }
+    for segment in name.split('/') {
+        match segment {
+            "" => return Err(ChannelError::EmptySegment),
+            "." | ".." => return Err(ChannelError::DotSegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Why a text cannot be a channel or a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// Empty or too long.
+    #[error("channel has {0} bytes; give 1 to {MAX_CHANNEL_BYTES}")]
+    Length(usize),
+    /// A control character.
+    #[error("channel must not contain control characters")]
+    Control,
+    /// `a//b`, `/a` or `a/`.
+    #[error("channel has an empty segment; write it without leading, trailing or double '/'")]
+    EmptySegment,
+    /// `.` or `..`.
+    #[error("channel must not have '.' or '..' as a segment")]
+    DotSegment,
+    /// A wildcard where one channel is meant.
+    #[error("channel must not contain '*'; patterns are for subscribing only")]
+    PatternAsChannel,
+    /// `**` before the end.
+    #[error("'**' may only be a pattern's last segment")]
+    DeepNotLast,
+    /// `a*` or the like.
+    #[error("'*' must be a whole segment of a pattern")]
+    PartialWildcard,
+    /// A pattern over the hub's own channels.
+    #[error("channels under 'herald/' are subscribed to by name, not by pattern")]
+    ReservedPattern,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str) -> Channel {
+        Channel::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_channels_name_is_checked() {
+        for good in ["a", "orders/eu", "ünï/cödé", "a b", "a.b", "...", "50%", &"x".repeat(255)]
+        {
+            assert!(Channel::parse(good).is_ok(), "{good:?}");
+        }
+        let cases: &[(&str, ChannelError)] = &[
+            ("", ChannelError::Length(0)),
+            (&"x".repeat(256), ChannelError::Length(256)),
+            ("a\nb", ChannelError::Control),
+            ("a\u{7f}", ChannelError::Control),
+            ("a\u{85}", ChannelError::Control),
+            ("/a", ChannelError::EmptySegment),
+            ("a/", ChannelError::EmptySegment),
+            ("a//b", ChannelError::EmptySegment),
+            (".", ChannelError::DotSegment),
+            ("a/../b", ChannelError::DotSegment),
+            ("a/*", ChannelError::PatternAsChannel),
+        ];
+        for (bad, error) in cases {
+            assert_eq!(Channel::parse(bad), Err(*error), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_checked() {
+        for good in ["*", "**", "a/*", "*/b", "a/*/c/**", "a"] {
+            assert!(Pattern::parse(good).is_ok(), "{good:?}");
+        }
+        let cases = [
+            ("**/a", ChannelError::DeepNotLast),
+            ("a*", ChannelError::PartialWildcard),
+            ("a/b*/c", ChannelError::PartialWildcard),
+            ("***", ChannelError::PartialWildcard),
+            ("a//*", ChannelError::EmptySegment),
+            ("../*", ChannelError::DotSegment),
+            ("herald/*", ChannelError::ReservedPattern),
+            ("herald/**", ChannelError::ReservedPattern),
+        ];
+        for (bad, error) in cases {
+            assert_eq!(Pattern::parse(bad), Err(error), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_one_segment_and_two_stars_are_one_or_more() {
+        let matches =
+            |pattern: &str, name: &str| Pattern::parse(pattern).unwrap().matches(&channel(name));
+        assert!(matches("a/*", "a/b"));
+        assert!(!matches("a/*", "a"));
+        assert!(!matches("a/*", "a/b/c"));
+        assert!(matches("*/b", "a/b"));
+        assert!(matches("a/*/c", "a/b/c"));
+        assert!(!matches("a/*/c", "a/b/d"));
+        assert!(matches("**", "a"));
+        assert!(matches("**", "a/b/c"));
+        assert!(matches("a/**", "a/b/c"));
+        assert!(!matches("a/**", "a"));
+        assert!(matches("a/*/**", "a/b/c/d"));
+        assert!(!matches("a/*/**", "a/b"));
+        assert!(!matches("*", "a/b"));
+    }
+
+    #[test]
+    fn the_hubs_own_channels_are_matched_by_name_only() {
+        assert!(!Pattern::parse("**").unwrap().matches(&channel("herald/stats")));
+        assert!(!Pattern::parse("*/stats").unwrap().matches(&channel("herald/stats")));
+        assert!(Pattern::parse("herald/stats").unwrap().matches(&channel("herald/stats")));
+        assert!(Pattern::parse("*").unwrap().matches(&channel("herald")));
+    }
+
+    #[test]
+    fn equal_sets_are_equal_selectors() {
+        let selector =
+            |texts: &[&str]| Selector::new(texts.iter().map(|text| Pattern::parse(text).unwrap()));
+        assert_eq!(selector(&["a", "b/*", "a"]), selector(&["b/*", "a"]));
+        assert_ne!(selector(&["a"]), selector(&["b"]));
+        assert!(selector(&["a", "b/*"]).matches(&[channel("x"), channel("b/c")]));
+        assert!(!selector(&["a", "b/*"]).matches(&[channel("x"), channel("b")]));
+    }
+
+    #[test]
+    fn a_view_hides_private_events_only() {
+        let channels = [channel("a"), channel("b")];
+        let only = |name: &str| View::Only(channel(name).into());
+        assert!(View::Public.shows(&channels, false));
+        assert!(!View::Public.shows(&channels, true));
+        assert!(View::All.shows(&channels, true));
+        assert!(only("b").shows(&channels, true));
+        assert!(!only("c").shows(&channels, true));
+    }
+}

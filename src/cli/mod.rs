@@ -1,0 +1,81 @@
+//! What a person types.
+
+mod client;
+mod config_file;
+mod publish;
+mod serve;
+mod tail;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// A Server-Sent Events hub: publish over HTTP, subscribe with EventSource, lose nothing.
+///
+/// Without a command it serves.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Herald {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+const EXAMPLES: &str = "Examples:
+  herald                                            serve on 127.0.0.1:8080
+  curl -N localhost:8080/events/demo                subscribe to the channel demo
+  curl localhost:8080/events/demo -d hello          publish to it
+  vmstat 1 | herald publish --lines demo/vmstat     publish a program's output, line by line
+  herald tail 'demo/**'                             follow all channels under demo/";
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve a hub (the default)
+    Serve(serve::Serve),
+    /// Publish an event, or one for each line of standard input
+    Publish(publish::Publish),
+    /// Follow channels, across restarts of the hub
+    Tail(tail::Tail),
+}
+
+/// A failure, told to the user in one line.
+pub(crate) type Error = Box<dyn std::error::Error>;
+
+/// Reads the command line; on a mistake says so and exits with 2.
+pub(crate) fn parse() -> Command {
+    let mut herald = Herald::parse();
+    let serve = match &mut herald.command {
+        Some(Command::Serve(serve)) => serve,
+        Some(command) => return std::mem::replace(command, Command::Serve(herald.serve)),
+        None => &mut herald.serve,
+    };
+    let Some(path) = &serve.config else {
+        return herald.command.unwrap_or(Command::Serve(herald.serve));
+    };
+    let with_file = match config_file::defaults(Herald::command(), path) {
+        Ok(command) => command,
+        Err(error) => Herald::command().error(clap::error::ErrorKind::InvalidValue, error).exit(),
+    };
+    let herald =
+        Herald::from_arg_matches(&with_file.get_matches()).unwrap_or_else(|error| error.exit());
+    herald.command.unwrap_or(Command::Serve(herald.serve))
+}
+
+/// Logs to standard error; `RUST_LOG` says how much.
+pub(crate) fn start_log() {
+    // actix-http calls the end of a misbehaving connection an error; herald ends them on purpose.
+    let default = "info,actix_http=off,actix_server=warn";
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default)).init();
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command) -> Result<(), Error> {
+    let system = actix_web::rt::System::new();
+    system.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Publish(publish) => publish.run().await,
+            Command::Tail(tail) => tail.run().await,
+        }
+    })
+}

@@ -1,0 +1,234 @@
+//! `herald serve`.
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use herald::{
+    config::{History, HubConfig, Limits, ServerConfig},
+    hub::Hub,
+    journal::MemoryJournal,
+    server,
+};
+use socket2::{Domain, Socket, Type};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Error;
+
+/// Connections that may wait to be accepted: a crowd that comes back at once.
+const BACKLOG: i32 = 4_096;
+
+/// Serve a hub (the default)
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where to serve
+    #[arg(long, env = "HERALD_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: String,
+    /// Where to answer /healthz and /readyz; `off` for nowhere
+    #[arg(long, env = "HERALD_ADMIN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    admin: String,
+    /// Worker threads [default: one for each core]
+    #[arg(long, env = "HERALD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    workers: Option<u16>,
+    /// Where events are kept: `memory`
+    #[arg(long, env = "HERALD_JOURNAL", default_value = "memory", value_parser = ["memory"])]
+    journal: String,
+    /// Keep at most so many events
+    #[arg(long, env = "HERALD_HISTORY_EVENTS", default_value = "1000000", value_parser = at_least_one, value_name = "N")]
+    history_events: usize,
+    /// Keep events for so long
+    #[arg(long, env = "HERALD_HISTORY_AGE", default_value = "1h", value_parser = span, value_name = "TIME")]
+    history_age: Duration,
+    /// Keep at most so many bytes; KiB, MiB and GiB are understood
+    #[arg(long, env = "HERALD_HISTORY_BYTES", default_value = "64MiB", value_parser = bytes, value_name = "BYTES")]
+    history_bytes: usize,
+    /// Ping a stream that was quiet for so long
+    #[arg(long, env = "HERALD_PING", default_value = "15s", value_parser = span, value_name = "TIME")]
+    ping: Duration,
+    /// Cut off a client that takes nothing for so long
+    #[arg(long, env = "HERALD_STALL", default_value = "30s", value_parser = span, value_name = "TIME")]
+    stall: Duration,
+    /// On SIGTERM, send the subscribers away over so long
+    #[arg(long, env = "HERALD_DRAIN", default_value = "10s", value_parser = any_span, value_name = "TIME")]
+    drain: Duration,
+    /// Refuse a publication that had to wait for so long
+    #[arg(long, env = "HERALD_PUBLISH_TIMEOUT", default_value = "5s", value_parser = span, value_name = "TIME")]
+    publish_timeout: Duration,
+    /// At most so many subscribers
+    #[arg(long, env = "HERALD_MAX_SUBSCRIBERS", default_value = "100000", value_parser = at_least_one, value_name = "N")]
+    max_subscribers: usize,
+    /// At most so many channels for a subscriber or an event
+    #[arg(long, env = "HERALD_MAX_CHANNELS", default_value = "100", value_parser = at_least_one, value_name = "N")]
+    max_channels: usize,
+    /// At most so many bytes in a request's body
+    #[arg(long, env = "HERALD_MAX_BODY", default_value = "1MiB", value_parser = bytes, value_name = "BYTES")]
+    max_body: usize,
+    /// At most so many events in a batch
+    #[arg(long, env = "HERALD_MAX_BATCH", default_value = "1000", value_parser = at_least_one, value_name = "N")]
+    max_batch: usize,
+    /// The kernel's send buffer for each connection
+    #[arg(long, env = "HERALD_SEND_BUFFER", default_value = "128KiB", value_parser = bytes, value_name = "BYTES")]
+    send_buffer: usize,
+    /// Let anybody publish and subscribe, on any address and from any web page
+    #[arg(long, env = "HERALD_INSECURE")]
+    insecure: bool,
+    /// Read flags from a TOML file: `ping = "15s"`
+    #[arg(long, env = "HERALD_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let address = resolve(&self.listen)?;
+        if !address.ip().is_loopback() && !self.insecure {
+            return Err(format!(
+                "{address} can be reached from other machines, where anybody could publish; \
+                 add --insecure if that is meant, or --listen 127.0.0.1:{}",
+                address.port()
+            )
+            .into());
+        }
+        let listener = bind(address)?;
+        let admin = match self.admin.as_str() {
+            "off" => None,
+            address => Some(
+                bind(resolve(address)?)
+                    .map_err(|error| format!("{error} (--admin off does without)"))?,
+            ),
+        };
+        // Each connection is an open file, and the soft limit is often 1,024.
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            log::warn!("cannot raise the limit on open files: {error}");
+        }
+        announce(&listener, admin.as_ref())?;
+        let mut signals = Signals::new()?;
+        let mut more_signals = Signals::new()?;
+        let shutdown = async move { signals.next().await };
+        let abort = async move {
+            more_signals.next().await;
+            more_signals.next().await;
+        };
+        let journal = MemoryJournal::new(self.history());
+        let hub = Hub::new(journal, self.hub_config());
+        Ok(server::serve(hub, self.server_config(), listener, admin, shutdown, abort).await?)
+    }
+
+    fn history(&self) -> History {
+        History { events: self.history_events, age: self.history_age, bytes: self.history_bytes }
+    }
+
+    fn hub_config(&self) -> HubConfig {
+        HubConfig {
+            ping: self.ping,
+            history_age: self.history_age,
+            publish_timeout: self.publish_timeout,
+            limits: Limits {
+                body_bytes: self.max_body,
+                batch_events: self.max_batch,
+                channels: self.max_channels,
+                subscribers: self.max_subscribers,
+            },
+        }
+    }
+
+    fn server_config(&self) -> ServerConfig {
+        let defaults = ServerConfig::default();
+        ServerConfig {
+            workers: self.workers.map_or(defaults.workers, usize::from),
+            stall: self.stall,
+            drain: self.drain,
+            send_buffer: self.send_buffer,
+            any_origin: self.insecure,
+        }
+    }
+}
+
+fn resolve(address: &str) -> Result<SocketAddr, Error> {
+    let mut found = address
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    found.next().ok_or_else(|| format!("cannot listen on {address}: no such address").into())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart must not wait for the connections of the last run.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok::<_, std::io::Error>(socket.into())
+    };
+    bind().map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// Tells where it serves, on standard output for whoever started it.
+fn announce(listener: &TcpListener, admin: Option<&TcpListener>) -> Result<(), Error> {
+    let mut line = format!("herald serves on http://{}", listener.local_addr()?);
+    if let Some(admin) = admin {
+        line += &format!(", admin on http://{}", admin.local_addr()?);
+    }
+    // Nobody may be reading it.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    match any_span(text)? {
+        Duration::ZERO => Err("must be longer than 0".into()),
+        span => Ok(span),
+    }
+}
+
+fn any_span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like 15s, 500ms or 1h30m"))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
+    let unit: usize = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err("the unit must be KiB, MiB or GiB".into()),
+    };
+    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    number
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "must be a number of bytes such as 64MiB".into())
+}

@@ -1,0 +1,93 @@
+//! Settings of a hub and of its server. Plain values: who fills them in, and from where, is not
+//! known here.
+
+use std::time::Duration;
+
+/// How much of the past a journal keeps, for the whole hub: whichever bound is reached first.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Events, at least 1.
+    pub events: usize,
+    /// Age.
+    pub age: Duration,
+    /// Bytes: each event counts its frame, its channels' names and 128 bytes for keeping it. The
+    /// newest event is kept even if it is larger.
+    pub bytes: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { events: 1_000_000, age: Duration::from_secs(60 * 60), bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// What one request or one hub may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A request's body, in bytes.
+    pub body_bytes: usize,
+    /// Events in a batch.
+    pub batch_events: usize,
+    /// Channels and patterns of one subscriber, and channels of one event.
+    pub channels: usize,
+    /// Subscribers of the hub.
+    pub subscribers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 1024 * 1024, batch_events: 1_000, channels: 100, subscribers: 100_000 }
+    }
+}
+
+/// A hub's settings.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// A stream that was quiet for so long gets a ping.
+    pub ping: Duration,
+    /// How old an event may get in the journal: quiet streams get a fresh position at least every
+    /// quarter of it.
+    pub history_age: Duration,
+    /// How long a publisher waits for room and for the journal before it is refused.
+    pub publish_timeout: Duration,
+    /// Bounds on requests.
+    pub limits: Limits,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_secs(15),
+            history_age: History::default().age,
+            publish_timeout: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The server's settings.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Worker threads.
+    pub workers: usize,
+    /// A peer that takes no byte for so long is cut off.
+    pub stall: Duration,
+    /// Over how long the subscribers are sent away when the server stops.
+    pub drain: Duration,
+    /// The kernel's send buffer for each connection, in bytes.
+    pub send_buffer: usize,
+    /// Answer requests of any `Host` and `Origin`, not only those from this machine's own pages.
+    pub any_origin: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            stall: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            send_buffer: 128 * 1024,
+            any_origin: false,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Every error an answer can be, mapped to its status once (RFC 9457).
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{Method, StatusCode, header},
+};
+use serde::Serialize;
+
+use crate::hub::{PublishError, SubscribeError};
+
+/// Why a request was not served; the text says what to change.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("event {index} of the batch: {source}; nothing was published")]
+    InBatch { index: usize, source: Box<Error> },
+    #[error("the body is larger than {limit} bytes; send less, or split the batch")]
+    BodyTooLarge { limit: usize },
+    #[error("the body did not arrive in time; send it faster")]
+    BodyTooSlow,
+    #[error(
+        "{0}; a hub without a key answers this machine's own pages only: use localhost or an address, or start it with --insecure"
+    )]
+    Foreign(String),
+    #[error("nothing is served at this path")]
+    NotFound,
+    #[error("{method} is not served at this path; use {allow}")]
+    Method { method: Method, allow: &'static str },
+    #[error("{0}; the events may have been kept: try again with the same Idempotency-Key")]
+    Publish(PublishError),
+    #[error("{0}; try again later")]
+    Subscribe(SubscribeError),
+    #[error("{0}; try again later")]
+    Journal(crate::journal::JournalError),
+    #[error("{0}")]
+    NotReady(&'static str),
+}
+
+impl Error {
+    pub(crate) fn invalid(error: impl fmt::Display) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// When to try again after a 503, in seconds.
+const RETRY_AFTER: &str = "5";
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::InBatch { source, .. } => source.status_code(),
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Foreign(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Publish(_) | Self::Subscribe(_) | Self::Journal(_) | Self::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        #[derive(Serialize)]
+        struct Problem {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: String,
+        }
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        if let Self::Method { allow, .. } = self {
+            response.insert_header((header::ALLOW, *allow));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        response
+            .content_type("application/problem+json")
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(Problem {
+                // RFC 9457, 4.2.1: the status says it all, the detail explains.
+                r#type: "about:blank",
+                title: status.canonical_reason().unwrap_or("Error"),
+                status: status.as_u16(),
+                detail: self.to_string(),
+            })
+    }
+}

@@ -1,0 +1,131 @@
+//! Subscribing: `GET /events…`.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header},
+    web::Data,
+};
+use serde::Deserialize;
+
+use super::{
+    error::Error,
+    params::{self, channel_in_path},
+    stream::{self, Guarded},
+};
+use crate::{
+    channel::{Pattern, Selector, View},
+    hub::{Hub, SubscribeError},
+    id::LastEventId,
+    journal::Start,
+    subscriber::Subscription,
+};
+
+/// The most events that `last` can ask for.
+const MAX_LAST: u64 = 100_000;
+
+/// `GET /events/{channel}`
+pub(super) async fn one(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+    let words = params::query::<Words>(&req)?;
+    let pattern = Pattern::parse(&channel_in_path(&req)?).map_err(Error::invalid)?;
+    subscribe(&req, &hub, Selector::new([pattern]), words).await
+}
+
+/// `GET /events?channel=a&channel=b`
+pub(super) async fn several(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+    let mut words = params::query::<Words>(&req)?;
+    let names = std::mem::take(&mut words.channel);
+    let most = hub.limits().channels;
+    if names.is_empty() || names.len() > most {
+        return Err(Error::Invalid(format!(
+            "{} channels asked for; give 1 to {most} as ?channel=a&channel=b",
+            names.len()
+        )));
+    }
+    let patterns = names.iter().map(|name| {
+        Pattern::parse(name).map_err(|error| Error::Invalid(format!("channel {name:?}: {error}")))
+    });
+    let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
+    subscribe(&req, &hub, Selector::new(patterns), words).await
+}
+
+/// `GET /notifications`
+pub(super) async fn notifications(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+    let words = params::query::<Words>(&req)?;
+    subscribe(&req, &hub, super::notifications_channel()?.into(), words).await
+}
+
+#[derive(Deserialize)]
+struct Words {
+    #[serde(default)]
+    channel: Vec<String>,
+    #[serde(alias = "lastEventId", alias = "lastEventID", alias = "Last-Event-ID")]
+    last_event_id: Option<String>,
+    since: Option<String>,
+    last: Option<String>,
+    wait: Option<String>,
+    limit: Option<String>,
+}
+
+async fn subscribe(
+    req: &HttpRequest,
+    hub: &Data<Hub>,
+    selector: Selector,
+    words: Words,
+) -> Result<HttpResponse, Error> {
+    let subscription = Subscription {
+        selector,
+        view: View::All,
+        start: start(req, &words)?,
+        limit: match &words.limit {
+            Some(text) => Some(params::number("limit", text, 1, u32::MAX.into())? as usize),
+            None => None,
+        },
+        wait: match &words.wait {
+            Some(text) => params::flag("wait", text)?,
+            None => true,
+        },
+    };
+    if req.method() == Method::HEAD {
+        return Ok(stream::head().finish());
+    }
+    match hub.subscribe(subscription).await {
+        Ok(subscriber) => Ok(stream::head().body(Guarded::new(subscriber))),
+        Err(error) => refuse(req, hub, error),
+    }
+}
+
+/// From where to read: a reconnecting client's header, or else what the URL says.
+fn start(req: &HttpRequest, words: &Words) -> Result<Start, Error> {
+    let header =
+        req.headers().get("Last-Event-ID").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let asked = header.as_deref().or(words.last_event_id.as_deref()).filter(|id| !id.is_empty());
+    if let Some(id) = asked {
+        Ok(Start::After(LastEventId::parse(id)))
+    } else if let Some(span) = &words.since {
+        let span = humantime::parse_duration(span).map_err(|_| {
+            Error::Invalid("since must be a span of time such as 90s, 10m or 1h30m".into())
+        })?;
+        Ok(Start::Since(span))
+    } else if let Some(count) = &words.last {
+        Ok(Start::Last(params::number("last", count, 0, MAX_LAST)? as usize))
+    } else {
+        Ok(Start::Head)
+    }
+}
+
+/// Sends a subscriber away: one that can only be an `EventSource` is told so in a stream.
+pub(super) fn refuse(
+    req: &HttpRequest,
+    hub: &Hub,
+    error: SubscribeError,
+) -> Result<HttpResponse, Error> {
+    let accept = req.headers().get(header::ACCEPT).map(header::HeaderValue::as_bytes);
+    if accept == Some(b"text/event-stream") {
+        let wait = Duration::from_millis(fastrand::u64(5_000..=15_000));
+        Ok(stream::come_back_in(hub.retry() + wait))
+    } else {
+        Err(Error::Subscribe(error))
+    }
+}

@@ -1,0 +1,253 @@
+//! The journal: one ordered log of events, and the contract of whoever keeps it.
+
+mod gauge;
+mod memory;
+mod sequencer;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use crate::{
+    channel::{Channel, Selector, View},
+    event::Event,
+    frame,
+    id::{EventId, LastEventId, OwnId, WireId},
+};
+
+pub use memory::MemoryJournal;
+pub use sequencer::{Listener, Seat, Sequencer};
+
+/// The longest idempotency key, in bytes.
+pub const MAX_KEY_BYTES: usize = 256;
+
+/// One ordered log of events: the truth of a hub.
+///
+/// # Order
+/// [`append`](Self::append) gives each event an [`EventId`] above every earlier one, of this run
+/// and of runs before it, also when the clock went back. Ids are the order: every listener and
+/// every page has the events in id order, and no two events share an id. The events of a batch
+/// stand next to each other.
+///
+/// # Durability
+/// An `append` that has returned `Ok` is kept: as long as the history's bounds allow, `page` finds
+/// it, after a restart too if the journal outlives the process. An `append` that failed may or may
+/// not have been kept. Nothing reaches a listener or a page before it is kept, and a batch reaches
+/// them whole or not at all.
+///
+/// # Listeners
+/// A [`Listener`] that joined hears every event above the id that `join` returned, each once, in
+/// order. `append` waits while the slowest listener is too far behind (see [`Sequencer`]); a
+/// listener that is gone is forgotten.
+///
+/// # While the store is away
+/// `append` fails, so that its caller can say so; `place` and `page` wait, because a subscriber has
+/// nothing better to do.
+pub trait Journal: Send + Sync + 'static {
+    /// Appends the events of a batch, in order, all or none.
+    ///
+    /// A batch whose key was seen in the last 10 minutes is not appended: its first receipt is
+    /// returned again.
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>>;
+
+    /// Finds where a subscription that asks for `start` begins.
+    ///
+    /// An id is placed if it is a kept event's, the last evicted event's, or the one the journal
+    /// was born with. A publisher's id that was used more than once is the earliest kept.
+    fn place<'a>(
+        &'a self,
+        start: &'a Start,
+        selector: &'a Selector,
+        view: &'a View,
+    ) -> BoxFuture<'a, Result<Placement, JournalError>>;
+
+    /// The next events after `after` that `selector` and `view` take in: at most `most` of them
+    /// and about 8 KiB, one hand-out to a socket, but at least one if there is one.
+    ///
+    /// May also return fewer, or none, before the journal's end: read on from
+    /// [`Page::through`]. A cursor that the history has left behind gives [`Reading::Overrun`].
+    fn page(
+        &self,
+        selector: &Selector,
+        view: &View,
+        after: EventId,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Reading, JournalError>>;
+
+    /// Lets `listener` hear every event above the returned id, until its seat is dropped.
+    fn join(&self, listener: Box<dyn Listener>) -> (Seat, EventId);
+
+    /// What is kept of up to `limit` channels whose names start with `prefix` and come after
+    /// `after`, in the order of their names.
+    fn channels(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<BTreeMap<Channel, Kept>, JournalError>>;
+
+    /// Whether events can be appended now.
+    fn is_ready(&self) -> bool;
+
+    /// Brings everything to where it is kept; later appends fail.
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>>;
+}
+
+/// Events to append together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// At least one.
+    pub events: Vec<Event>,
+    /// Makes a repeated append harmless.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// The ids that the events of a batch carry on the wire, in the batch's order.
+pub type Receipt = Arc<[WireId]>;
+
+/// What a publisher sends along with each try of the same publication: 1 to 256 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Arc<[u8]>);
+
+impl IdempotencyKey {
+    /// Validates a key; `None` if it is empty or longer than [`MAX_KEY_BYTES`].
+    pub fn new(key: &[u8]) -> Option<Self> {
+        (1..=MAX_KEY_BYTES).contains(&key.len()).then(|| Self(key.into()))
+    }
+}
+
+/// An event in the journal.
+#[derive(Debug)]
+pub struct Entry {
+    /// The hub's id: the event's place.
+    pub id: EventId,
+    /// The publisher's id, if it gave one.
+    pub own_id: Option<OwnId>,
+    /// The channels that carry it.
+    pub channels: Vec<Channel>,
+    /// Whether only some views show it.
+    pub private: bool,
+    /// The event as it goes on the wire.
+    pub frame: Bytes,
+}
+
+impl Entry {
+    /// The entry of `event` at the place `id`.
+    pub fn new(event: Event, id: EventId) -> Self {
+        Self {
+            id,
+            frame: frame::event(&event, id),
+            own_id: event.id,
+            channels: event.channels,
+            private: event.private,
+        }
+    }
+
+    /// The id that the frame carries.
+    pub fn wire_id(&self) -> WireId {
+        match &self.own_id {
+            Some(own) => WireId::Own(own.clone()),
+            None => WireId::Hub(self.id),
+        }
+    }
+
+    /// What the entry counts in the history's and the gauge's bytes.
+    pub fn cost(&self) -> usize {
+        let names: usize = self.channels.iter().map(|channel| channel.as_str().len()).sum();
+        self.frame.len() + names + 128
+    }
+
+    fn is_for(&self, selector: &Selector, view: &View) -> bool {
+        selector.matches(&self.channels) && view.shows(&self.channels, self.private)
+    }
+}
+
+/// Events that were appended together, on their way to the listeners.
+pub type News = Arc<[Arc<Entry>]>;
+
+/// From where a subscriber wants to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// What comes from now on.
+    Head,
+    /// What follows this id.
+    After(LastEventId),
+    /// What is kept of this span up to now.
+    Since(Duration),
+    /// The last so many events of the selection.
+    Last(usize),
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Read what comes after this.
+    pub cursor: EventId,
+    /// The id that was asked for is no longer, or never was, in the journal.
+    pub gap: Option<Gap>,
+}
+
+/// What a subscriber is told where events are missing.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// The oldest kept event that the subscriber may see.
+    pub oldest: Option<WireId>,
+}
+
+/// What `page` found.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// The next events.
+    Page(Page),
+    /// Events after the cursor were evicted: go on from `floor`.
+    Overrun {
+        /// The position before the oldest kept event.
+        floor: EventId,
+        /// What to tell the subscriber.
+        gap: Gap,
+    },
+}
+
+/// Some events, joined for the wire.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Their frames, one after the other.
+    pub bytes: Bytes,
+    /// How many they are.
+    pub events: usize,
+    /// The journal has been read up to here, even if nothing matched.
+    pub through: EventId,
+    /// Nothing follows `through` yet.
+    pub at_head: bool,
+}
+
+/// What a journal keeps of a channel.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    /// The newest event's id on the wire.
+    pub last_id: WireId,
+    /// How many events.
+    pub events: usize,
+}
+
+/// Why a journal did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalError {
+    /// It was closed.
+    Closed,
+    /// Its store cannot be reached or written now.
+    Unavailable(String),
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the journal is closed"),
+            Self::Unavailable(why) => write!(f, "the journal is unavailable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
