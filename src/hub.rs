@@ -259,6 +259,23 @@ impl Hub {
         join_all(answers).await.into_iter().flatten().collect()
     }
 
+    /// Resolves when the broadcasters have handled what they were told before.
+    #[cfg(test)]
+    pub(crate) async fn settle(&self) {
+        self.ask(Count(Vec::new())).await;
+    }
+
+    /// Pings every feed that has nothing to read.
+    #[cfg(test)]
+    pub(crate) async fn beat(&self) {
+        for _ in 0..crate::broadcaster::SPANS {
+            for broadcaster in self.broadcasters() {
+                broadcaster.do_send(crate::broadcaster::Ping);
+            }
+        }
+        self.settle().await;
+    }
+
     /// Kills this thread's broadcaster as a panic would.
     #[cfg(test)]
     pub(crate) async fn lose_broadcaster(&self) {

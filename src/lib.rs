@@ -40,3 +40,5 @@ pub mod subscriber;
 
 mod broadcaster;
 mod frame;
+#[cfg(test)]
+mod model;

@@ -56,7 +56,7 @@ pub struct Subscriber {
     subscription: Subscription,
     /// Everything up to here has been handed out.
     cursor: EventId,
-    /// The last position that the client was told.
+    /// The last position that the client was told, at or before the cursor.
     told: EventId,
     /// The place in a feed; without one, the stream ends where the journal does.
     seat: Option<SeatInFeed>,
@@ -113,8 +113,9 @@ impl Subscriber {
     fn read_feed(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
         let seat = self.seat.as_ref()?;
         match seat.read(self.left, cx.waker()) {
-            Read::Events { bytes, events, through } => self.take(bytes, events, through),
-            Read::Beat { bytes, through } => self.take(bytes, 0, through),
+            Read::Events { bytes, events, through } => self.take(bytes, events, through, through),
+            Read::Position { bytes, through } => self.take(bytes, 0, through, through),
+            Read::Ping => self.rest = frame::PING,
             Read::Behind(next) => {
                 self.cursor = next.before();
                 self.attached = false;
@@ -140,23 +141,23 @@ impl Subscriber {
         self.page = None;
         match reading {
             Ok(Reading::Page(page)) => {
-                let fruitless = page.events == 0 && !page.at_head;
-                self.take(page.bytes, page.events, page.through);
-                if page.at_head {
-                    match &self.seat {
-                        Some(seat) => self.attached = seat.attach(self.cursor),
-                        None => self.end(),
-                    }
-                }
-                if fruitless {
+                let is_empty = page.events == 0;
+                let told = page.last.unwrap_or(self.told);
+                self.take(page.bytes, page.events, told, page.through);
+                match &self.seat {
+                    Some(seat) if page.at_head => self.attached = seat.attach(self.cursor),
+                    None if page.at_head && is_empty => self.end(),
                     // A long scan must not keep the thread from others.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    _ if is_empty => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    _ => {}
                 }
             }
             Ok(Reading::Overrun { floor, gap }) => {
                 let after = LastEventId::Hub(self.told);
-                self.take(frame::gap(&after, gap.oldest.as_ref(), floor), 0, floor);
+                self.take(frame::gap(&after, gap.oldest.as_ref(), floor), 0, floor, floor);
             }
             // The client comes back by itself and asks again.
             Err(_) => self.ended = true,
@@ -164,20 +165,18 @@ impl Subscriber {
         Poll::Ready(())
     }
 
-    fn take(&mut self, bytes: Bytes, events: usize, through: EventId) {
-        self.cursor = through;
-        if !bytes.is_empty() {
-            self.told = through;
-        }
+    /// Hands out `bytes`, which bring the client to `told` and the cursor to `through`.
+    fn take(&mut self, bytes: Bytes, events: usize, told: EventId, through: EventId) {
         self.rest = bytes;
         self.left -= events;
+        self.told = told;
+        self.cursor = through;
     }
 
     fn end(&mut self) {
         self.ended = true;
         if self.dismissed {
-            let farewell = frame::farewell(self.hub.retry());
-            self.rest = [std::mem::take(&mut self.rest), farewell].concat().into();
+            self.rest = frame::farewell(self.hub.retry());
         }
     }
 }

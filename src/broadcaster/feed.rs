@@ -97,8 +97,10 @@ struct Beat {
 pub(crate) enum Read {
     /// Events.
     Events { bytes: Bytes, events: usize, through: EventId },
-    /// A ping or a position.
-    Beat { bytes: Bytes, through: EventId },
+    /// Nothing for a while.
+    Ping,
+    /// Nothing for a while, and the client's position is an old one.
+    Position { bytes: Bytes, through: EventId },
     /// Nothing: the waker will be called.
     Parked,
     /// The ring left the cursor behind: read the journal from before this event.
@@ -247,9 +249,9 @@ impl Feed {
                     slot.attached = Some(position);
                     self.lift(cursor);
                     self.settle(position);
-                    Read::Beat { bytes, through: position }
+                    Read::Position { bytes, through: position }
                 }
-                _ => Read::Beat { bytes: frame::PING, through: cursor },
+                _ => Read::Ping,
             };
         }
         slot.seen = generation;

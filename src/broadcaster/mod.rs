@@ -38,7 +38,7 @@ const SLICE: usize = 16;
 
 /// Into how many spans the time between two pings is cut: a quiet feed is pinged at most one span
 /// late.
-const SPANS: u32 = 4;
+pub(crate) const SPANS: u32 = 4;
 
 /// How often a draining broadcaster sends some subscribers away.
 const DRAIN_STEP: Duration = Duration::from_millis(100);

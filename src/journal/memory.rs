@@ -26,8 +26,7 @@ use crate::{
 const KEY_AGE: Duration = Duration::from_secs(10 * 60);
 /// The most receipts kept; past it the oldest go early. Some 64 MiB.
 const MAX_KEYS: usize = 262_144;
-/// How many entries a page of a selector with wildcards looks at before it returns, so that the
-/// lock is held for less than a millisecond.
+/// How many entries a page looks at before it returns, so that the lock is not held for long.
 const MAX_SCAN: usize = 4_096;
 
 /// A journal in memory.
@@ -286,7 +285,7 @@ impl Log {
     }
 
     fn gap(&self, selector: &Selector, view: &View) -> Gap {
-        let oldest = self.forwards(selector, view, self.floor).next();
+        let oldest = self.forwards(selector, self.floor).find(|number| self.shows(view, *number));
         Gap { oldest: oldest.map(|number| self.entry(number).wire_id()) }
     }
 
@@ -294,62 +293,44 @@ impl Log {
         if after < self.floor {
             return Reading::Overrun { floor: self.floor, gap: self.gap(selector, view) };
         }
-        let mut frames = Frames::default();
-        let read = if selector.is_exact() {
-            self.page_by_index(selector, view, after, most, &mut frames)
+        if selector.is_exact() {
+            Reading::Page(self.fill(self.forwards(selector, after), selector, view, after, most))
         } else {
-            self.page_by_scan(selector, view, after, most, &mut frames)
-        };
-        Reading::Page(Page {
+            // Patterns may take in too many channels to merge their indexes: look at every entry.
+            let all = self.number_after(after)..self.first + self.entries.len() as Number;
+            Reading::Page(self.fill(all, selector, view, after, most))
+        }
+    }
+
+    /// Makes a page of those of `numbers`, the candidates after `after`, that are to be seen.
+    fn fill(
+        &self,
+        numbers: impl Iterator<Item = Number>,
+        selector: &Selector,
+        view: &View,
+        after: EventId,
+        most: usize,
+    ) -> Page {
+        let mut frames = Frames::default();
+        let (mut last, mut read, mut at_head) = (None, after, true);
+        for (looked_at, number) in numbers.enumerate() {
+            let entry = self.entry(number);
+            let is_seen = entry.is_for(selector, view);
+            let is_full = is_seen && (frames.count() == most || !frames.push(&entry.frame));
+            if is_full || looked_at == MAX_SCAN {
+                at_head = false;
+                break;
+            }
+            read = entry.id;
+            last = is_seen.then_some(read).or(last);
+        }
+        Page {
             events: frames.count(),
             bytes: frames.join(),
-            through: read.unwrap_or(after.max(self.head)),
-            at_head: read.is_none(),
-        })
-    }
-
-    /// Fills `frames` from the channels' own indexes. Returns how far it read, or `None` if to the
-    /// head.
-    fn page_by_index(
-        &self,
-        selector: &Selector,
-        view: &View,
-        after: EventId,
-        most: usize,
-        frames: &mut Frames,
-    ) -> Option<EventId> {
-        let mut read = after;
-        for number in self.forwards(selector, view, after) {
-            let entry = self.entry(number);
-            if frames.count() == most || !frames.push(&entry.frame) {
-                return Some(read);
-            }
-            read = entry.id;
+            last,
+            through: if at_head { after.max(self.head) } else { read },
+            at_head,
         }
-        None
-    }
-
-    /// The same by looking at every entry: patterns may take in too many channels to merge.
-    fn page_by_scan(
-        &self,
-        selector: &Selector,
-        view: &View,
-        after: EventId,
-        most: usize,
-        frames: &mut Frames,
-    ) -> Option<EventId> {
-        let start = self.entries.partition_point(|entry| entry.id <= after);
-        let mut read = after;
-        for (scanned, entry) in self.entries.range(start..).enumerate() {
-            let wanted = entry.is_for(selector, view);
-            if scanned == MAX_SCAN
-                || (wanted && (frames.count() == most || !frames.push(&entry.frame)))
-            {
-                return Some(read);
-            }
-            read = entry.id;
-        }
-        None
     }
 
     fn entry(&self, number: Number) -> &Entry {
@@ -357,19 +338,19 @@ impl Log {
         &self.entries[(number - self.first) as usize]
     }
 
-    /// The numbers of the kept entries after `after` that are selected and shown, in order.
-    fn forwards(
-        &self,
-        selector: &Selector,
-        view: &View,
-        after: EventId,
-    ) -> impl Iterator<Item = Number> {
-        let from = self.first + self.entries.partition_point(|entry| entry.id <= after) as Number;
+    /// The number of the first entry after `after`.
+    fn number_after(&self, after: EventId) -> Number {
+        self.first + self.entries.partition_point(|entry| entry.id <= after) as Number
+    }
+
+    /// The numbers of the kept entries after `after` that are selected, in order.
+    fn forwards(&self, selector: &Selector, after: EventId) -> impl Iterator<Item = Number> {
+        let from = self.number_after(after);
         let runs = self.indexes(selector).into_iter().map(|numbers| {
             let start = numbers.partition_point(|number| *number < from);
             numbers.range(start..).copied()
         });
-        merge(runs.collect(), |number| number).filter(|number| self.shows(view, *number))
+        merge(runs.collect(), |number| number)
     }
 
     /// The same from the end.

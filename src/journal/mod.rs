@@ -217,6 +217,8 @@ pub struct Page {
     pub bytes: Bytes,
     /// How many they are.
     pub events: usize,
+    /// The last of them.
+    pub last: Option<EventId>,
     /// The journal has been read up to here, even if nothing matched.
     pub through: EventId,
     /// Nothing follows `through` yet.
