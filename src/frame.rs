@@ -121,3 +121,138 @@ fn encode(message: russe::Message) -> Bytes {
         .expect("ids and types were checked for CR, LF and NUL when they were parsed")
         .into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt, stream};
+    use proptest::prelude::*;
+    use sse_stream::{Sse, SseByteStream};
+
+    use super::*;
+    use crate::{channel::Channel, event::EventType, id::OwnId};
+
+    const ID: EventId = EventId::new(1_732_000_000_000, 7);
+
+    fn of(data: &str) -> Event {
+        Event::new(Channel::parse("a").unwrap(), data)
+    }
+
+    fn written(event_: &Event) -> String {
+        String::from_utf8(event(event_, ID).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_written_to_the_byte() {
+        assert_eq!(written(&of("hello")), "id: 1732000000000-7\ndata: hello\n\n");
+        let full = of("{}")
+            .event_type(EventType::parse("order").unwrap())
+            .id(OwnId::parse("own").unwrap())
+            .retry(Duration::from_millis(1500));
+        assert_eq!(written(&full), "id: own\nevent: order\nretry: 1500\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn data_of_any_shape_is_written_to_the_byte() {
+        let cases = [
+            ("", "data: \n"),
+            ("\n", "data: \ndata: \n"),
+            ("a\nb", "data: a\ndata: b\n"),
+            ("a\rb", "data: a\ndata: b\n"),
+            ("a\r\nb", "data: a\ndata: b\n"),
+            ("a\r\n\r\nb\n", "data: a\ndata: \ndata: b\ndata: \n"),
+            (" a", "data:  a\n"),
+            ("  a\n b", "data:   a\ndata:  b\n"),
+            (":a", "data: :a\n"),
+            ("id: 5", "data: id: 5\n"),
+            ("\u{feff}a", "data: \u{feff}a\n"),
+            ("a\0b", "data: a\0b\n"),
+            ("ünï\u{2028}x", "data: ünï\u{2028}x\n"),
+        ];
+        for (data, lines) in cases {
+            assert_eq!(written(&of(data)), format!("id: {ID}\n{lines}\n"), "{data:?}");
+        }
+    }
+
+    #[test]
+    fn the_hubs_own_blocks_are_written_to_the_byte() {
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let retry = Duration::from_millis(2500);
+        assert_eq!(
+            text(opening(retry, Some(&ID))),
+            ": herald\nretry: 2500\nid: 1732000000000-7\n\n"
+        );
+        assert_eq!(text(opening(retry, None)), ": herald\nretry: 2500\n\n");
+        assert_eq!(text(position(ID)), "id: 1732000000000-7\n\n");
+        assert_eq!(text(farewell(retry)), "retry: 2500\n\n");
+        assert_eq!(text(PING), ":\n");
+        let asked = LastEventId::parse("a \"quoted\" id");
+        assert_eq!(
+            text(gap(&asked, Some(&WireId::Hub(EventId::new(8, 9))), ID)),
+            "id: 1732000000000-7\nevent: gap\ndata: {\"after\":\"a \\\"quoted\\\" id\",\"oldest\":\"8-9\"}\n\n"
+        );
+        assert_eq!(
+            text(gap(&LastEventId::Earliest, None, ID)),
+            "id: 1732000000000-7\nevent: gap\ndata: {\"after\":\"earliest\",\"oldest\":null}\n\n"
+        );
+    }
+
+    #[test]
+    fn a_gap_after_an_impossible_id_keeps_its_lines_whole() {
+        let frame = gap(&LastEventId::parse("a\r\nb\0"), None, ID);
+        assert!(frame.ends_with(b"data: {\"after\":\"a\\r\\nb\\u0000\",\"oldest\":null}\n\n"));
+    }
+
+    #[test]
+    fn frames_join_until_one_does_not_fit() {
+        let frame = |len: usize| Bytes::from(vec![b'x'; len]);
+        let mut frames = Frames::default();
+        assert!(frames.push(&frame(4_000)) && frames.push(&frame(3_000)));
+        assert!(!frames.push(&frame(1_000)) && frames.push(&frame(680)));
+        assert_eq!((frames.count(), frames.join().len()), (3, HAND_OUT));
+        let mut large = Frames::default();
+        assert!(large.push(&frame(1_000_000)) && !large.push(&frame(1)));
+        assert_eq!(large.join().len(), 1_000_000);
+    }
+
+    /// What another project's parser makes of `bytes`, in pieces of `size`.
+    fn parsed(bytes: &Bytes, size: usize) -> Vec<Sse> {
+        let pieces: Vec<_> = bytes
+            .chunks(size)
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+            .collect();
+        let events = SseByteStream::new(stream::iter(pieces)).map(Result::unwrap).collect();
+        events.now_or_never().unwrap()
+    }
+
+    /// Line ends become LF, for the wire knows no other.
+    fn as_received(data: &str) -> String {
+        data.replace("\r\n", "\n").replace('\r', "\n")
+    }
+
+    fn round_trips(data: &str, size: usize) {
+        let bytes = event(&of(data), ID);
+        let expected = Sse::default().id(ID.to_string()).data(as_received(data));
+        assert_eq!(parsed(&bytes, size), [expected]);
+        let mut buffer = bytes::BytesMut::from(&bytes[..]);
+        let by_russe =
+            tokio_util::codec::Decoder::decode(&mut russe::Decoder::default(), &mut buffer)
+                .unwrap();
+        let Some(russe::Event::Message(message)) = by_russe else { panic!("{by_russe:?}") };
+        assert_eq!(&*message.data, as_received(data));
+    }
+
+    #[test]
+    fn a_megabyte_in_one_line_round_trips() {
+        round_trips(&"ü".repeat(512 * 1024), 8_192);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_round_trips_through_independent_parsers(
+            data in prop_oneof![".*", "[\r\n: \u{feff}\0a]{0,40}"],
+            size in 1..50usize,
+        ) {
+            round_trips(&data, size);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     error::Error,
-    stream::{Guarded, head},
+    stream::{Guarded, respond},
     subscribe::refuse,
 };
 use crate::hub::Hub;
@@ -19,7 +19,7 @@ use crate::hub::Hub;
 /// Streams the time once a second. Counts as a subscriber.
 pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
-        return Ok(head().finish());
+        return Ok(respond(&req, ()));
     }
     let permit = match hub.admit() {
         Ok(permit) => permit,
@@ -36,5 +36,5 @@ pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpRespons
     let clock = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(hub.draining()))))
         .with_keep_alive(hub.config().ping)
         .with_retry_duration(hub.retry());
-    Ok(head().body(Guarded::new(clock)))
+    Ok(respond(&req, Guarded::new(clock)))
 }

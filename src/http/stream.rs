@@ -8,30 +8,40 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse, HttpResponseBuilder,
+    HttpRequest, HttpResponse,
     body::{BodySize, MessageBody},
-    http::header::{self, ContentEncoding},
+    http::{
+        ConnectionType, Version,
+        header::{self, ContentEncoding},
+    },
 };
 use bytes::Bytes;
 
 use crate::{frame, subscriber::Subscriber};
 
-/// The head of every stream's response.
-pub(super) fn head() -> HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response
+/// A stream as the answer to `req`.
+pub(super) fn respond(req: &HttpRequest, body: impl MessageBody + 'static) -> HttpResponse {
+    let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
         .insert_header(("X-Accel-Buffering", "no"))
         // Keeps actix's `Compress` away, which would hold events back.
-        .insert_header(ContentEncoding::Identity);
+        .insert_header(ContentEncoding::Identity)
+        .body(body);
+    if req.version() < Version::HTTP_11 {
+        // Chunks are not for HTTP/1.0 (RFC 9112, 6.1): the end of the connection ends the stream.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     response
 }
 
 /// A stream that only tells an `EventSource` to come back later. On any status but 200 it would
 /// give up for good (WHATWG HTML 9.2.3).
-pub(super) fn come_back_in(wait: Duration) -> HttpResponse {
-    head().force_close().body(frame::farewell(wait))
+pub(super) fn come_back_in(req: &HttpRequest, wait: Duration) -> HttpResponse {
+    let mut response = respond(req, frame::farewell(wait));
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
 }
 
 /// A subscriber as a body.

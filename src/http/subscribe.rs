@@ -88,10 +88,10 @@ async fn subscribe(
         },
     };
     if req.method() == Method::HEAD {
-        return Ok(stream::head().finish());
+        return Ok(stream::respond(req, ()));
     }
     match hub.subscribe(subscription).await {
-        Ok(subscriber) => Ok(stream::head().body(Guarded::new(subscriber))),
+        Ok(subscriber) => Ok(stream::respond(req, Guarded::new(subscriber))),
         Err(error) => refuse(req, hub, error),
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn refuse(
     let accept = req.headers().get(header::ACCEPT).map(header::HeaderValue::as_bytes);
     if accept == Some(b"text/event-stream") {
         let wait = Duration::from_millis(fastrand::u64(5_000..=15_000));
-        Ok(stream::come_back_in(hub.retry() + wait))
+        Ok(stream::come_back_in(req, hub.retry() + wait))
     } else {
         Err(Error::Subscribe(error))
     }

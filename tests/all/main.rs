@@ -1,0 +1,12 @@
+//! Whole-program tests: the real binary on a free port, spoken to over real sockets.
+
+mod browser;
+mod channels;
+mod cli;
+mod drain;
+mod errors;
+mod hostile;
+mod hub;
+mod publish;
+mod resume;
+mod streams;
