@@ -1,1 +1,89 @@
+//! Going down without losing anybody anything.
 
+use std::time::{Duration, Instant};
+
+use crate::hub::{Hub, refused, until, within};
+
+#[tokio::test]
+async fn a_drain_delivers_everything_and_says_when_to_come_back() {
+    let mut hub = Hub::start_with(&["--drain", "4s"]).await;
+    let mut streams = Vec::new();
+    for _ in 0..60 {
+        streams.push(hub.subscribe("/events/demo").await);
+    }
+    hub.publish("demo", "before").await;
+    let start = Instant::now();
+    hub.signal("-TERM");
+    until(async || hub.admin("/readyz").await.status() == 503).await;
+    assert!(refused(hub.get("/events/demo"), 503).await.contains("going down"));
+    let gently = hub.get("/events/demo").header("Accept", "text/event-stream");
+    assert_eq!(within(gently.send()).await.unwrap().status(), 200);
+    let during = hub.publish("demo", "during").await;
+    let mut ends = Vec::new();
+    for mut stream in streams {
+        let (mut data, mut retry) = (Vec::new(), None);
+        while let Some(block) = stream.block().await {
+            data.extend(block.data);
+            retry = block.retry;
+        }
+        assert_eq!(data[0], "before");
+        // Who was sent away before it was published gets it when it comes back.
+        assert!(
+            data.len() == 1
+                || (data[1] == "during" && stream.last_event_id.as_ref() == Some(&during))
+        );
+        let remains = Duration::from_secs(4).saturating_sub(start.elapsed());
+        assert!(Duration::from_millis(retry.expect("a farewell")) >= remains);
+        ends.push(start.elapsed());
+    }
+    assert!(ends[59] - ends[0] >= Duration::from_millis(300), "not all at once: {ends:?}");
+    assert!(hub.exit().await.success());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_idle_hub_goes_down_at_once() {
+    let mut hub = Hub::start_with(&["--drain", "1h"]).await;
+    hub.signal("-INT");
+    assert!(hub.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut hub = Hub::start_with(&["--drain", "1h"]).await;
+    // Reads nothing, so that it never becomes free to leave.
+    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    until(async || hub.subscribers("demo").await == 1).await;
+    let full = "x".repeat(1_000_000);
+    for _ in 0..10 {
+        hub.publish("demo", full.clone()).await;
+    }
+    hub.signal("-TERM");
+    until(async || hub.admin("/readyz").await.status() == 503).await;
+    hub.signal("-TERM");
+    assert!(hub.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_nobody_longer_than_it_may() {
+    let mut hub = Hub::start_with(&["--drain", "1s"]).await;
+    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    until(async || hub.subscribers("demo").await == 1).await;
+    let full = "x".repeat(1_000_000);
+    for _ in 0..10 {
+        hub.publish("demo", full.clone()).await;
+    }
+    let start = Instant::now();
+    hub.signal("-TERM");
+    assert!(hub.exit().await.success());
+    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn the_clock_ends_with_the_hub() {
+    let mut hub = Hub::start_with(&["--drain", "1h"]).await;
+    let clock = hub.subscribe("/time").await;
+    hub.signal("-TERM");
+    clock.all().await;
+    assert!(hub.exit().await.success());
+}

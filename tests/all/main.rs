@@ -1,6 +1,5 @@
 //! Whole-program tests: the real binary on a free port, spoken to over real sockets.
 
-mod browser;
 mod channels;
 mod cli;
 mod drain;
