@@ -99,22 +99,23 @@ impl Crowd {
             reached.resize(index + 1, 0);
         }
         reached[index] += 1;
-        self.more.notify_waiters();
+        self.more.notify_one();
     }
 
     async fn all_have(&self, events: usize, subscribers: usize) {
-        while self.complete.get() < events {
-            let more = self.more.notified();
-            let mut reached = self.reached.borrow_mut();
-            while reached.front() == Some(&subscribers) {
-                reached.pop_front();
-                self.complete.set(self.complete.get() + 1);
-            }
-            drop(reached);
-            if self.complete.get() < events {
-                more.await;
-            }
+        while self.complete(subscribers) < events {
+            self.more.notified().await;
         }
+    }
+
+    /// How many events are with every subscriber.
+    fn complete(&self, subscribers: usize) -> usize {
+        let mut reached = self.reached.borrow_mut();
+        while reached.front() == Some(&subscribers) {
+            reached.pop_front();
+            self.complete.set(self.complete.get() + 1);
+        }
+        self.complete.get()
     }
 }
 
@@ -180,10 +181,9 @@ impl Hub {
     async fn subscribe(&self) -> Result<TcpStream> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         stream.write_all(b"GET /events/bench HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-        let mut head = [0; 1024];
+        let mut head = Vec::new();
         while !String::from_utf8_lossy(&head).contains("\nid: ") {
-            let len = head.iter().position(|byte| *byte == 0).unwrap_or(0);
-            stream.read(&mut head[len..]).await?;
+            stream.read_buf(&mut head).await?;
         }
         Ok(stream)
     }
