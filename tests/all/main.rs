@@ -1,7 +1,8 @@
 //! Whole-program tests: the real binary on a free port, spoken to over real sockets.
 
-mod channels;
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod channels;
 mod cli;
 mod drain;
 mod errors;
