@@ -366,3 +366,192 @@ fn take_one(counts: &mut BTreeMap<EventId, usize>, place: EventId) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Wake,
+    };
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn id(number: u64) -> EventId {
+        EventId::new(1, number)
+    }
+
+    fn parked(feed: &mut Feed, cursor: u64) -> (usize, Arc<Count>) {
+        let (key, count) = (feed.enter(), Arc::new(Count::default()));
+        assert!(feed.attach(key, id(cursor)));
+        assert!(matches!(feed.read(key, 9, &count.clone().into()), Read::Parked));
+        (key, count)
+    }
+
+    /// Wakes one subscriber; `false` if there is none left to wake.
+    fn wake_one(feed: &mut Feed) -> bool {
+        let mut wakers = Vec::new();
+        let more = feed.flush(1, &mut wakers);
+        wakers.drain(..).for_each(Waker::wake);
+        more
+    }
+
+    #[test]
+    fn a_flush_comes_back_for_who_parked_again_behind_it() {
+        let mut feed = Feed::new(id(0));
+        let (first, woken) = parked(&mut feed, 0);
+        let (_, second) = parked(&mut feed, 0);
+        feed.push(id(1), Bytes::from_static(b"1"));
+        assert!(wake_one(&mut feed));
+        let waker = woken.clone().into();
+        assert!(matches!(feed.read(first, 9, &waker), Read::Events { events: 1, .. }));
+        assert!(matches!(feed.read(first, 9, &waker), Read::Parked));
+        feed.push(id(2), Bytes::from_static(b"2"));
+        while wake_one(&mut feed) {}
+        assert_eq!((woken.0.load(SeqCst), second.0.load(SeqCst)), (2, 1));
+    }
+
+    #[test]
+    fn a_flush_wakes_nobody_twice_for_the_same_news() {
+        let mut feed = Feed::new(id(0));
+        let (key, woken) = parked(&mut feed, 0);
+        feed.push(id(1), Bytes::from_static(b"1"));
+        while wake_one(&mut feed) {}
+        feed.read(key, 9, &woken.clone().into());
+        feed.read(key, 9, &woken.clone().into());
+        while wake_one(&mut feed) {}
+        assert_eq!(woken.0.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn a_ring_keeps_what_is_needed_and_no_more_than_it_may() {
+        let mut feed = Feed::new(id(0));
+        feed.push(id(1), Bytes::from_static(b"for nobody"));
+        assert!(feed.ring.is_empty());
+        let (key, woken) = parked(&mut feed, 1);
+        for number in 2..5_000 {
+            feed.push(id(number), Bytes::from(vec![0; 300]));
+            assert!(feed.ring.len() <= MAX_FRAMES && feed.ring_bytes <= MAX_BYTES);
+        }
+        assert!(matches!(feed.read(key, 9, &woken.into()), Read::Behind(first) if first == id(2)));
+        feed.push(id(5_000), Bytes::from(vec![0; 2 * MAX_BYTES]));
+        assert!(feed.ring.is_empty(), "nobody is attached");
+    }
+
+    #[test]
+    fn those_at_one_place_share_one_join() {
+        let mut feed = Feed::new(id(0));
+        let keys = [parked(&mut feed, 0), parked(&mut feed, 0)];
+        feed.push(id(1), Bytes::from_static(b"1"));
+        feed.push(id(2), Bytes::from_static(b"2"));
+        let joins = keys.map(|(key, woken)| match feed.read(key, 9, &woken.into()) {
+            Read::Events { bytes, events: 2, .. } => bytes,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(joins[0], "12");
+        assert_eq!(joins[0].as_ptr(), joins[1].as_ptr());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push {
+            size: usize,
+        },
+        /// Comes with a cursor so far from the newest event: behind it, or ahead.
+        Attach {
+            offset: i64,
+        },
+        Read {
+            reader: usize,
+            most: usize,
+        },
+        Leave {
+            reader: usize,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => prop_oneof![Just(1usize), Just(3_000), Just(100_000)].prop_map(|size| Step::Push { size }),
+            2 => (-6..6i64).prop_map(|offset| Step::Attach { offset }),
+            4 => (0..9usize, 1..5usize).prop_map(|(reader, most)| Step::Read { reader, most }),
+            1 => (0..9usize).prop_map(|reader| Step::Leave { reader }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_cursor_reads_what_follows_it_or_learns_what_it_missed_first(
+            steps in prop::collection::vec(step(), 1..200),
+        ) {
+            let mut feed = Feed::new(id(100));
+            let mut pushed = vec![];
+            let mut newest = 100;
+            // Key in the feed, and the last number read.
+            let mut readers: Vec<(usize, u64)> = Vec::new();
+            let waker = Waker::noop();
+            for step in steps {
+                match step {
+                    Step::Push { size } => {
+                        // Numbers in between belong to other feeds.
+                        newest += 2;
+                        pushed.push(newest);
+                        feed.push(id(newest), Bytes::from(vec![b'x'; size]));
+                    }
+                    Step::Attach { offset } => {
+                        let cursor = newest.checked_add_signed(offset).unwrap();
+                        let key = feed.enter();
+                        if feed.attach(key, id(cursor)) {
+                            readers.push((key, cursor));
+                        } else {
+                            prop_assert!(id(cursor) < feed.complete_from);
+                            feed.leave(key);
+                        }
+                    }
+                    Step::Read { reader, most } if !readers.is_empty() => {
+                        let reader = reader % readers.len();
+                        let (key, cursor) = readers[reader];
+                        let due: Vec<_> = pushed.iter().copied().filter(|number| *number > cursor).collect();
+                        match feed.read(key, most, waker) {
+                            Read::Events { events, through, .. } => {
+                                prop_assert!((1..=most).contains(&events));
+                                prop_assert_eq!(through, id(due[events - 1]));
+                                readers[reader].1 = due[events - 1];
+                            }
+                            Read::Parked => prop_assert!(due.is_empty()),
+                            Read::Behind(first) => {
+                                prop_assert_eq!(first, id(due[0]));
+                                feed.leave(key);
+                                readers.remove(reader);
+                            }
+                            other => prop_assert!(false, "{:?}", other),
+                        }
+                    }
+                    Step::Leave { reader } if !readers.is_empty() => {
+                        feed.leave(readers.remove(reader % readers.len()).0);
+                    }
+                    Step::Read { .. } | Step::Leave { .. } => {}
+                }
+                prop_assert!(feed.ring_bytes <= MAX_BYTES.max(100_000));
+            }
+            for (key, _) in readers {
+                feed.leave(key);
+            }
+            prop_assert!(feed.ring.is_empty() && feed.caught_up.is_empty() && feed.overrun.is_empty());
+        }
+    }
+}
