@@ -1,9 +1,12 @@
 //! Channels, patterns over them, and selectors: sets of patterns.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
 /// The longest channel name or pattern, in bytes.
 pub const MAX_CHANNEL_BYTES: usize = 255;
+
+/// The most segments of a pattern with wildcards: what it costs to match grows with them.
+pub const MAX_PATTERN_SEGMENTS: usize = 16;
 
 /// The hub's own channels start with this: not to be published to, and matched by name only.
 const RESERVED: &str = "herald/";
@@ -26,6 +29,11 @@ impl Channel {
             return Err(ChannelError::PatternAsChannel);
         }
         Ok(Self(name.into()))
+    }
+
+    /// The channel of `/notifications` and `/notify`.
+    pub(crate) fn notifications() -> Self {
+        Self("notifications".into())
     }
 
     /// Whether the channel is one of the hub's own, under `herald/`.
@@ -58,7 +66,7 @@ impl serde::Serialize for Channel {
 }
 
 /// A channel, or many: `*` stands for one whole segment anywhere, `**` only last and for one or
-/// more segments.
+/// more segments; at most 16 segments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pattern {
     /// Exactly this channel.
@@ -88,6 +96,9 @@ impl Pattern {
         }
         if text.starts_with(RESERVED) {
             return Err(ChannelError::ReservedPattern);
+        }
+        if text.split('/').count() > MAX_PATTERN_SEGMENTS {
+            return Err(ChannelError::LongPattern);
         }
         Ok(Self::Wild(text.into()))
     }
@@ -145,11 +156,6 @@ impl Selector {
     pub fn matches(&self, channels: &[Channel]) -> bool {
         channels.iter().any(|channel| self.0.iter().any(|pattern| pattern.matches(channel)))
     }
-
-    /// Whether it names channels only, without wildcards.
-    pub(crate) fn is_exact(&self) -> bool {
-        self.0.iter().all(|pattern| matches!(pattern, Pattern::Exact(_)))
-    }
 }
 
 impl From<Channel> for Selector {
@@ -179,6 +185,17 @@ impl View {
                 Self::Only(selector) => selector.matches(channels),
             }
     }
+}
+
+/// The channels of a map that start with `prefix` and come after `after`, in order.
+pub(crate) fn starting_with<'a, T>(
+    map: &'a BTreeMap<Channel, T>,
+    prefix: &str,
+    after: &str,
+) -> impl Iterator<Item = (&'a Channel, &'a T)> {
+    let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+    map.range::<str, _>((from, Bound::Unbounded))
+        .take_while(move |(channel, _)| channel.as_str().starts_with(prefix))
 }
 
 /// The rules that channels and patterns share.
@@ -223,6 +240,9 @@ pub enum ChannelError {
     /// `a*` or the like.
     #[error("'*' must be a whole segment of a pattern")]
     PartialWildcard,
+    /// Too many segments.
+    #[error("a pattern with wildcards may have {MAX_PATTERN_SEGMENTS} segments at most")]
+    LongPattern,
     /// A pattern over the hub's own channels.
     #[error("channels under 'herald/' are subscribed to by name, not by pattern")]
     ReservedPattern,
@@ -262,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_checked() {
-        for good in ["*", "**", "a/*", "*/b", "a/*/c/**", "a"] {
+        for good in ["*", "**", "a/*", "*/b", "a/*/c/**", "a", &["a"; 100].join("/")] {
             assert!(Pattern::parse(good).is_ok(), "{good:?}");
         }
         let cases = [
@@ -274,6 +294,7 @@ mod tests {
             ("../*", ChannelError::DotSegment),
             ("herald/*", ChannelError::ReservedPattern),
             ("herald/**", ChannelError::ReservedPattern),
+            ("*/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17", ChannelError::LongPattern),
         ];
         for (bad, error) in cases {
             assert_eq!(Pattern::parse(bad), Err(error), "{bad:?}");

@@ -10,8 +10,8 @@ pub struct History {
     pub events: usize,
     /// Age.
     pub age: Duration,
-    /// Bytes: each event counts its frame, its channels' names and 128 bytes for keeping it. The
-    /// newest event is kept even if it is larger.
+    /// Bytes: each event counts its frame, its channels' names, and 128 bytes for itself and for
+    /// each channel. The newest event is kept even if it is larger.
     pub bytes: usize,
 }
 
@@ -43,11 +43,8 @@ impl Default for Limits {
 /// A hub's settings.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// A stream that was quiet for so long gets a ping.
+    /// A stream that was quiet for so long gets a ping, or a fresh position.
     pub ping: Duration,
-    /// How old an event may get in the journal: quiet streams get a fresh position at least every
-    /// quarter of it.
-    pub history_age: Duration,
     /// How long a publisher waits for room and for the journal before it is refused.
     pub publish_timeout: Duration,
     /// Bounds on requests.
@@ -58,7 +55,6 @@ impl Default for HubConfig {
     fn default() -> Self {
         Self {
             ping: Duration::from_secs(15),
-            history_age: History::default().age,
             publish_timeout: Duration::from_secs(5),
             limits: Limits::default(),
         }

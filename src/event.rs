@@ -30,8 +30,15 @@ impl Event {
     /// An event of type `message` on one channel. `data` may be empty and may have several lines;
     /// CR and CRLF reach the subscriber as LF, for the wire knows no other line end.
     pub fn new(channel: Channel, data: impl Into<ByteString>) -> Self {
+        Self::on(vec![channel], data)
+    }
+
+    /// The same on several channels, of which there must be one.
+    pub(crate) fn on(mut channels: Vec<Channel>, data: impl Into<ByteString>) -> Self {
+        channels.sort();
+        channels.dedup();
         Self {
-            channels: vec![channel],
+            channels,
             data: data.into(),
             event_type: None,
             id: None,

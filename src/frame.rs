@@ -17,17 +17,19 @@ use crate::{
 /// A lone comment line. It ends no block, so that it may stand between any two lines of a stream.
 pub(crate) const PING: Bytes = Bytes::from_static(b":\n");
 
-/// An event with the id it got.
-pub(crate) fn event(event: &Event, id: EventId) -> Bytes {
+/// An event but for its id, so that it can be encoded before its id is known.
+pub(crate) fn body(event: &Event) -> Bytes {
     encode(russe::Message {
         data: event.data.clone(),
         event: event.event_type.as_ref().map(|event_type| event_type.as_text().clone()),
         retry: event.retry,
-        id: Some(match &event.id {
-            Some(own) => own.as_text().clone(),
-            None => id.to_string().into(),
-        }),
+        id: None,
     })
+}
+
+/// An event with its id.
+pub(crate) fn with_id(id: &str, body: &[u8]) -> Bytes {
+    [b"id: ", id.as_bytes(), b"\n", body].concat().into()
 }
 
 /// The first block: nothing is dispatched, but the client now holds a position.
@@ -94,7 +96,7 @@ impl Frames {
         match self.count {
             0 => self.first = frame.clone(),
             1 => {
-                self.joined.reserve(HAND_OUT);
+                self.joined.reserve(2 * (self.first.len() + frame.len()));
                 self.joined.extend_from_slice(&self.first);
                 self.joined.extend_from_slice(frame);
             }
@@ -129,7 +131,7 @@ mod tests {
     use sse_stream::{Sse, SseByteStream};
 
     use super::*;
-    use crate::{channel::Channel, event::EventType, id::OwnId};
+    use crate::{channel::Channel, event::EventType};
 
     const ID: EventId = EventId::new(1_732_000_000_000, 7);
 
@@ -137,8 +139,8 @@ mod tests {
         Event::new(Channel::parse("a").unwrap(), data)
     }
 
-    fn written(event_: &Event) -> String {
-        String::from_utf8(event(event_, ID).to_vec()).unwrap()
+    fn written(event: &Event) -> String {
+        String::from_utf8(with_id(&ID.to_string(), &body(event)).to_vec()).unwrap()
     }
 
     #[test]
@@ -146,9 +148,8 @@ mod tests {
         assert_eq!(written(&of("hello")), "id: 1732000000000-7\ndata: hello\n\n");
         let full = of("{}")
             .event_type(EventType::parse("order").unwrap())
-            .id(OwnId::parse("own").unwrap())
             .retry(Duration::from_millis(1500));
-        assert_eq!(written(&full), "id: own\nevent: order\nretry: 1500\ndata: {}\n\n");
+        assert_eq!(written(&full), "id: 1732000000000-7\nevent: order\nretry: 1500\ndata: {}\n\n");
     }
 
     #[test]
@@ -230,7 +231,7 @@ mod tests {
     }
 
     fn round_trips(data: &str, size: usize) {
-        let bytes = event(&of(data), ID);
+        let bytes = Bytes::from(written(&of(data)));
         let expected = Sse::default().id(ID.to_string()).data(as_received(data));
         assert_eq!(parsed(&bytes, size), [expected]);
         let mut buffer = bytes::BytesMut::from(&bytes[..]);

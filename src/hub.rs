@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread::{self, ThreadId},
     time::{Duration, Instant},
 };
@@ -14,21 +11,20 @@ use std::{
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::Serialize;
-use tokio::sync::{Notify, watch};
 
+pub use crate::admission::Refusal;
 use crate::{
-    broadcaster::{Broadcaster, Count, Drain, Named, Register},
-    channel::Channel,
-    config::{HubConfig, Limits},
-    id::WireId,
-    journal::{Batch, Journal, JournalError, Kept, Receipt},
+    admission::Admission,
+    broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
+    channel::{Channel, Selector, View},
+    config::HubConfig,
+    journal::{Batch, Journal, JournalError, Receipt},
+    listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope},
     subscriber::{Subscriber, Subscription},
 };
 
-/// How long clients are told to wait before they reconnect, jittered so that they do not all come
-/// back at once.
-const RETRY_MILLIS: std::ops::RangeInclusive<u64> = 2_000..=5_000;
+/// The share of a drain in which subscribers are asked to leave.
+const LAST_ASKED: f32 = 0.8;
 
 /// Publishes to a journal and hands out its events. Cheap to clone.
 #[derive(Clone)]
@@ -37,23 +33,9 @@ pub struct Hub(Arc<Core>);
 struct Core {
     journal: Arc<dyn Journal>,
     config: HubConfig,
+    admission: Arc<Admission>,
     /// Each worker thread's.
     broadcasters: Mutex<HashMap<ThreadId, Addr<Broadcaster>>>,
-    subscribers: AtomicUsize,
-    one_left: Notify,
-    phase: watch::Sender<Phase>,
-}
-
-/// Where in its life a hub is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Serving,
-    /// No new subscribers; those there leave until `end`.
-    Draining {
-        end: Instant,
-    },
-    /// Nothing is taken any more.
-    Closed,
 }
 
 impl Hub {
@@ -61,26 +43,20 @@ impl Hub {
     pub fn new(journal: impl Journal, config: HubConfig) -> Self {
         Self(Arc::new(Core {
             journal: Arc::new(journal),
+            admission: Admission::new(config.limits.subscribers),
             config,
             broadcasters: Mutex::default(),
-            subscribers: AtomicUsize::new(0),
-            one_left: Notify::new(),
-            phase: watch::Sender::new(Phase::Serving),
         }))
     }
 
     /// Publishes events, all or none, and returns the ids they carry once the journal has them.
     ///
     /// # Errors
-    /// The events may have been kept all the same, unless the hub was closed: try again with the
+    /// Unless the hub is closed, the events may have been kept all the same: try again with the
     /// same key.
     pub async fn publish(&self, batch: Batch) -> Result<Receipt, PublishError> {
-        if *self.0.phase.borrow() == Phase::Closed {
-            return Err(PublishError::Closed);
-        }
-        match tokio::time::timeout(self.0.config.publish_timeout, self.0.journal.append(batch))
-            .await
-        {
+        let append = self.0.journal.append(batch);
+        match tokio::time::timeout(self.0.config.publish_timeout, append).await {
             Ok(Ok(receipt)) => Ok(receipt),
             Ok(Err(JournalError::Closed)) => Err(PublishError::Closed),
             Ok(Err(error)) => Err(PublishError::Journal(error)),
@@ -88,37 +64,35 @@ impl Hub {
         }
     }
 
-    /// Subscribes. The stream must be read on this thread, which must run an actix system.
+    /// Subscribes, on a thread that runs an actix system.
     ///
     /// # Errors
-    /// The hub is full, going down, or cannot reach its journal.
+    /// The hub is full, going down, or cannot read its journal.
     pub async fn subscribe(
         &self,
         subscription: Subscription,
     ) -> Result<Subscriber, SubscribeError> {
-        let permit = self.admit()?;
+        let permit = self.0.admission.admit()?;
         let Subscription { selector, view, start, wait, .. } = &subscription;
-        let placement =
-            self.0.journal.place(start, selector, view).await.map_err(SubscribeError::Journal)?;
-        let seat = if *wait {
-            let register = Register { selector: selector.clone(), view: view.clone() };
-            // Fails only if the broadcaster died just now; the client's next try finds a new one.
-            Some(self.broadcaster().send(register).await.map_err(|_| SubscribeError::Draining)?)
-        } else {
-            None
-        };
-        Ok(Subscriber::new(self.clone(), permit, subscription, placement, seat))
+        let journal = self.0.journal.clone();
+        let placement = journal.place(start, selector, view).await?;
+        let seat = if *wait { Some(self.register(selector, view).await?) } else { None };
+        Ok(Subscriber::new(journal, permit, subscription, placement, seat))
     }
 
-    /// Counts a stream in as a subscriber, until the permit is dropped.
-    pub(crate) fn admit(&self) -> Result<Permit, SubscribeError> {
-        if *self.0.phase.borrow() != Phase::Serving {
-            return Err(SubscribeError::Draining);
+    async fn register(&self, selector: &Selector, view: &View) -> Result<SeatInFeed, Refusal> {
+        loop {
+            let register = Register { selector: selector.clone(), view: view.clone() };
+            let seat = self.broadcaster().send(register).await;
+            if self.0.admission.is_draining() {
+                // A broadcaster that began just now was not told to drain.
+                return Err(Refusal::Draining);
+            }
+            // Fails only if the broadcaster died meanwhile; there is a new one for the next try.
+            if let Ok(seat) = seat {
+                return Ok(seat);
+            }
         }
-        // Counted before it is compared, so that no two get the last place.
-        let permit = Permit(self.clone());
-        let before = self.0.subscribers.fetch_add(1, Ordering::Relaxed);
-        if before < self.limits().subscribers { Ok(permit) } else { Err(SubscribeError::Full) }
     }
 
     /// Lists channels that have kept events or are subscribed to by name.
@@ -163,75 +137,41 @@ impl Hub {
     /// # Errors
     /// The journal could not be closed.
     pub async fn drain(&self, over: Duration) -> Result<(), JournalError> {
-        let end = Instant::now() + over;
-        self.0.phase.send_replace(Phase::Draining { end });
+        let start = Instant::now();
+        self.0.admission.begin_drain(start + over);
         // The last are asked early enough to get what they miss.
-        let drain = Drain { end: Instant::now() + over.mul_f32(0.8) };
+        let drain = Drain { end: start + over.mul_f32(LAST_ASKED) };
         self.broadcasters().iter().for_each(|broadcaster| broadcaster.do_send(drain));
-        let all_left = async {
-            while self.subscribers() > 0 {
-                let one_left = self.0.one_left.notified();
-                if self.subscribers() > 0 {
-                    one_left.await;
-                }
-            }
-        };
-        let in_time = tokio::time::timeout(over, all_left).await;
-        if in_time.is_err() {
-            log::warn!("drain ended before every stream did: streams={}", self.subscribers());
+        if tokio::time::timeout(over, self.0.admission.all_left()).await.is_err() {
+            log::warn!("drain is over before all have left: subscribers={}", self.subscribers());
         }
-        self.0.phase.send_replace(Phase::Closed);
         self.0.journal.close().await
     }
 
-    /// How many streams are open.
+    /// How many subscribers there are.
     pub fn subscribers(&self) -> usize {
-        self.0.subscribers.load(Ordering::Relaxed)
+        self.0.admission.subscribers()
     }
 
     /// Whether new subscribers and events are taken.
     pub fn is_ready(&self) -> bool {
-        *self.0.phase.borrow() == Phase::Serving && self.0.journal.is_ready()
+        !self.0.admission.is_draining() && self.0.journal.is_ready()
     }
 
-    /// The bounds on requests.
-    pub fn limits(&self) -> &Limits {
-        &self.0.config.limits
-    }
-
-    pub(crate) fn config(&self) -> &HubConfig {
+    /// The hub's settings.
+    pub fn config(&self) -> &HubConfig {
         &self.0.config
     }
 
-    pub(crate) fn journal(&self) -> &dyn Journal {
-        &*self.0.journal
-    }
-
-    /// Resolves when the hub begins to drain.
-    pub(crate) fn draining(&self) -> impl Future<Output = ()> + use<> {
-        let mut phase = self.0.phase.subscribe();
-        async move {
-            // An error means that the hub is gone, which is as good.
-            let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
-        }
-    }
-
-    /// How long a client shall wait before it connects again: jittered, and past the end of a
-    /// drain.
-    pub(crate) fn retry(&self) -> Duration {
-        let jitter = Duration::from_millis(fastrand::u64(RETRY_MILLIS));
-        match *self.0.phase.borrow() {
-            Phase::Draining { end } => end.saturating_duration_since(Instant::now()) + jitter,
-            Phase::Serving | Phase::Closed => jitter,
-        }
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.0.admission
     }
 
     /// This thread's broadcaster; a new one if there is none or it died.
     fn broadcaster(&self) -> Addr<Broadcaster> {
         let mut broadcasters = self.0.broadcasters.lock();
         let mine = broadcasters.entry(thread::current().id());
-        let HubConfig { ping, history_age, .. } = self.0.config;
-        let start = || Broadcaster::start_on(self.journal(), ping.min(history_age / 5));
+        let start = || Broadcaster::start_on(&*self.0.journal, self.0.config.ping);
         let broadcaster = mine.or_insert_with(start);
         if !broadcaster.connected() {
             log::error!("a broadcaster died; its streams ended and a new one takes its place");
@@ -295,71 +235,6 @@ impl fmt::Debug for Hub {
     }
 }
 
-/// A place among the hub's subscribers.
-#[derive(Debug)]
-pub(crate) struct Permit(Hub);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.0.subscribers.fetch_sub(1, Ordering::Relaxed);
-        self.0.0.one_left.notify_waiters();
-    }
-}
-
-/// Which channels to list.
-#[derive(Clone, Debug)]
-pub struct ChannelQuery {
-    /// Their names start with this.
-    pub prefix: String,
-    /// Their names sort after this.
-    pub after: String,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// Some channels, in the order of their names.
-#[derive(Clone, Debug, Serialize)]
-pub struct ChannelPage {
-    /// The channels.
-    pub channels: Vec<ChannelInfo>,
-    /// There are more after the last.
-    pub more: bool,
-    /// Where subscribers were counted.
-    pub scope: Scope,
-}
-
-/// What is known of a channel.
-#[derive(Clone, Debug, Serialize)]
-pub struct ChannelInfo {
-    /// Its name.
-    pub channel: Channel,
-    /// How many subscribers would get its next event.
-    pub subscribers: usize,
-    /// The newest kept event's id.
-    pub last_id: Option<WireId>,
-    /// How many events are kept.
-    pub events: usize,
-}
-
-impl ChannelInfo {
-    fn new(kept: Option<Kept>, subscribers: usize, channel: Channel) -> Self {
-        Self {
-            subscribers,
-            events: kept.as_ref().map_or(0, |kept| kept.events),
-            last_id: kept.map(|kept| kept.last_id),
-            channel,
-        }
-    }
-}
-
-/// Where subscribers were counted.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// On this node only.
-    Node,
-}
-
 /// Why events were not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -377,13 +252,10 @@ pub enum PublishError {
 /// Why a subscriber was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// The hub takes no new subscribers.
-    #[error("the hub is going down")]
-    Draining,
-    /// The hub has as many subscribers as it may.
-    #[error("the hub is full")]
-    Full,
+    /// The hub takes none now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The journal cannot be read now.
     #[error(transparent)]
-    Journal(JournalError),
+    Journal(#[from] JournalError),
 }

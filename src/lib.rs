@@ -13,9 +13,11 @@
 //! * `broadcaster`: an actor on each worker thread that owns the thread's subscribers. Those with
 //!   the same selection share a *feed*, a short ring of frames; a *flush* wakes its readers a
 //!   slice at a time.
+//! * `admission`: who may subscribe, and until when.
 //! * [`subscriber`]: a cursor, not a queue. It reads pages of the journal until it has caught up,
 //!   and then its feed; one that falls behind goes back to the journal.
-//! * [`hub`]: what handlers and apps hold: publish, subscribe, channels, drain.
+//! * [`hub`]: what handlers and apps hold: publish, subscribe, channels, drain. [`listing`] is what
+//!   it tells of channels.
 //! * [`http`]: the bridge; every route on one page.
 //! * [`server`]: listeners and workers, start-up and drain.
 //!
@@ -35,9 +37,11 @@ pub mod http;
 pub mod hub;
 pub mod id;
 pub mod journal;
+pub mod listing;
 pub mod server;
 pub mod subscriber;
 
+mod admission;
 mod broadcaster;
 mod frame;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::{io, net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, middleware};
+use actix_web::{App, HttpServer, middleware, web};
+use futures_util::future::{self, join_all};
 use socket2::SockRef;
 
 use crate::{config::ServerConfig, http, hub::Hub};
@@ -41,8 +42,11 @@ pub async fn serve(
                     middleware::from_fn(http::from_this_machine),
                 ))
                 .configure(http::configure(hub.clone()))
+                .default_service(web::to(http::not_found))
         })
         .workers(config.workers)
+        // The hub bounds its subscribers itself, and answers who is too many.
+        .max_connections(usize::MAX)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .h1_allow_half_closed(false)
@@ -67,24 +71,29 @@ pub async fn serve(
     };
     let handles: Vec<_> =
         std::iter::once(&public).chain(&admin).map(|server| server.handle()).collect();
-    let life = async {
+    let stop = async |graceful| join_all(handles.iter().map(|handle| handle.stop(graceful))).await;
+    let drain = async {
         shutdown.await;
-        log::info!("draining: streams={} over={:?}", hub.subscribers(), config.drain);
-        hub.drain(config.drain).await.map_err(io::Error::other)
+        log::info!("draining: subscribers={} over={:?}", hub.subscribers(), config.drain);
+        let drained = hub.drain(config.drain).await.map_err(io::Error::other);
+        stop(true).await;
+        drained
     };
-    let running = async {
+    let abort = async {
+        abort.await;
+        stop(false).await;
+    };
+    let serving = async {
         match admin {
             Some(admin) => tokio::try_join!(public, admin).map(drop),
             None => public.await,
         }
     };
-    let (result, graceful) = tokio::select! {
-        result = life => (result, true),
-        result = running => return result,
-        () = abort => (Ok(()), false),
-    };
-    futures_util::future::join_all(handles.iter().map(|handle| handle.stop(graceful))).await;
-    result
+    // The servers end only when told to, and must be polled while they are.
+    tokio::select! {
+        result = future::try_join(serving, drain) => result.map(drop),
+        () = abort => Ok(()),
+    }
 }
 
 /// Sets what every accepted connection inherits from its listener.

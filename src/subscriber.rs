@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -9,12 +10,12 @@ use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 
 use crate::{
+    admission::Permit,
     broadcaster::{Read, SeatInFeed},
     channel::{Selector, View},
     frame,
-    hub::{Hub, Permit},
     id::{EventId, LastEventId},
-    journal::{JournalError, Placement, Reading, Start},
+    journal::{Journal, JournalError, Placement, Reading, Start},
 };
 
 /// What somebody wants to read.
@@ -48,39 +49,50 @@ impl Subscription {
 /// A stream of pieces of at most 8 KiB, each some whole lines or a part of a long event: the bytes
 /// of a `text/event-stream`.
 ///
-/// Buffers nothing: what it has not read stays in its feed's ring or in the journal. It must be
-/// polled on the thread on which it was made, or it may wait for its next event in vain.
+/// Buffers nothing: what it has not read stays in its feed's ring or in the journal. It is best
+/// read on the thread on which it was made: nobody else takes its feed's lock.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Subscriber {
-    hub: Hub,
+    journal: Arc<dyn Journal>,
     subscription: Subscription,
+    source: Source,
     /// Everything up to here has been handed out.
     cursor: EventId,
     /// The last position that the client was told, at or before the cursor.
     told: EventId,
-    /// The place in a feed; without one, the stream ends where the journal does.
-    seat: Option<SeatInFeed>,
-    attached: bool,
-    page: Option<BoxFuture<'static, Result<Reading, JournalError>>>,
     /// What is left of a piece that was too large to hand out at once.
     rest: Bytes,
     /// How many events it may still get.
     left: usize,
-    dismissed: bool,
-    ended: bool,
-    _permit: Permit,
+    /// The hub asked it to leave.
+    is_dismissed: bool,
+    permit: Permit,
 }
 
+/// Where a subscriber reads.
+enum Source {
+    /// Its feed, which has everything after the cursor.
+    Feed(SeatInFeed),
+    /// The journal; when it has caught up, the feed, or, without a seat, nothing.
+    Journal { seat: Option<SeatInFeed>, page: Option<PageFuture> },
+    /// It has reached its end.
+    Nothing,
+}
+
+type PageFuture = BoxFuture<'static, Result<Reading, JournalError>>;
+
 impl Subscriber {
+    /// A subscriber that begins at `placement`; without a seat in a feed, it ends where the
+    /// journal does.
     pub(crate) fn new(
-        hub: Hub,
+        journal: Arc<dyn Journal>,
         permit: Permit,
         subscription: Subscription,
         placement: Placement,
         seat: Option<SeatInFeed>,
     ) -> Self {
         let cursor = placement.cursor;
-        let retry = hub.retry();
+        let retry = permit.retry();
         let opening = match (&placement.gap, &subscription.start) {
             (Some(gap), Start::After(asked)) => {
                 let position: Option<&dyn std::fmt::Display> = match asked {
@@ -92,77 +104,81 @@ impl Subscriber {
             }
             _ => frame::opening(retry, Some(&cursor)),
         };
-        let attached = seat.as_ref().is_some_and(|seat| seat.attach(cursor));
         Self {
-            hub,
+            journal,
             left: subscription.limit.unwrap_or(usize::MAX),
             subscription,
+            source: Source::caught_up_at(cursor, seat),
             cursor,
             told: cursor,
-            seat,
-            attached,
-            page: None,
             rest: opening,
-            dismissed: false,
-            ended: false,
-            _permit: permit,
+            is_dismissed: false,
+            permit,
         }
     }
 
-    /// Reads the feed. `None`: look again, there may be something to hand out.
-    fn read_feed(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
-        let seat = self.seat.as_ref()?;
-        match seat.read(self.left, cx.waker()) {
+    /// Reads the feed. Returns where to read next, and whether there is nothing to read now.
+    fn read_feed(&mut self, seat: SeatInFeed, cx: &mut Context<'_>) -> (Source, Poll<()>) {
+        match seat.read(self.cursor, self.left, cx.waker()) {
+            Read::Parked => return (Source::Feed(seat), Poll::Pending),
             Read::Events { bytes, events, through } => self.take(bytes, events, through, through),
             Read::Position { bytes, through } => self.take(bytes, 0, through, through),
+            // It may have read ahead in the journal without having been told of it.
+            Read::Ping if self.told < self.cursor => {
+                self.take(frame::position(self.cursor), 0, self.cursor, self.cursor);
+            }
             Read::Ping => self.rest = frame::PING,
             Read::Behind(next) => {
                 self.cursor = next.before();
-                self.attached = false;
+                return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
             }
             Read::Leave { through } => {
                 self.cursor = through;
-                self.attached = false;
-                self.seat = None;
-                self.dismissed = true;
+                self.is_dismissed = true;
+                return (Source::Journal { seat: None, page: None }, Poll::Ready(()));
             }
-            Read::Parked => return Some(Poll::Pending),
         }
-        None
+        (Source::Feed(seat), Poll::Ready(()))
     }
 
-    /// Reads a page of the journal.
-    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads a page of the journal. Returns what `read_feed` does.
+    fn read_journal(
+        &mut self,
+        seat: Option<SeatInFeed>,
+        page: Option<PageFuture>,
+        cx: &mut Context<'_>,
+    ) -> (Source, Poll<()>) {
         let Subscription { selector, view, .. } = &self.subscription;
-        let page = self
-            .page
-            .get_or_insert_with(|| self.hub.journal().page(selector, view, self.cursor, self.left));
-        let reading = ready!(page.as_mut().poll(cx));
-        self.page = None;
-        match reading {
-            Ok(Reading::Page(page)) => {
+        let mut page =
+            page.unwrap_or_else(|| self.journal.page(selector, view, self.cursor, self.left));
+        let mut poll = Poll::Ready(());
+        match page.as_mut().poll(cx) {
+            Poll::Pending => return (Source::Journal { seat, page: Some(page) }, Poll::Pending),
+            Poll::Ready(Ok(Reading::Page(page))) => {
                 let is_empty = page.events == 0;
                 let told = page.last.unwrap_or(self.told);
                 self.take(page.bytes, page.events, told, page.through);
-                match &self.seat {
-                    Some(seat) if page.at_head => self.attached = seat.attach(self.cursor),
-                    None if page.at_head && is_empty => self.end(),
+                if page.at_head && seat.is_some() {
+                    return (Source::caught_up_at(self.cursor, seat), poll);
+                }
+                if page.at_head && is_empty {
+                    self.take_leave();
+                    return (Source::Nothing, poll);
+                }
+                if is_empty {
                     // A long scan must not keep the thread from others.
-                    _ if is_empty => {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    _ => {}
+                    cx.waker().wake_by_ref();
+                    poll = Poll::Pending;
                 }
             }
-            Ok(Reading::Overrun { floor, gap }) => {
+            Poll::Ready(Ok(Reading::Overrun { floor, gap })) => {
                 let after = LastEventId::Hub(self.told);
                 self.take(frame::gap(&after, gap.oldest.as_ref(), floor), 0, floor, floor);
             }
             // The client comes back by itself and asks again.
-            Err(_) => self.ended = true,
+            Poll::Ready(Err(_)) => return (Source::Nothing, poll),
         }
-        Poll::Ready(())
+        (Source::Journal { seat, page: None }, poll)
     }
 
     /// Hands out `bytes`, which bring the client to `told` and the cursor to `through`.
@@ -173,10 +189,25 @@ impl Subscriber {
         self.cursor = through;
     }
 
-    fn end(&mut self) {
-        self.ended = true;
-        if self.dismissed {
-            self.rest = frame::farewell(self.hub.retry());
+    /// Where it reads the journal, if it does.
+    #[cfg(test)]
+    pub(crate) fn place_in_journal(&self) -> Option<EventId> {
+        matches!(self.source, Source::Journal { .. }).then_some(self.cursor)
+    }
+
+    fn take_leave(&mut self) {
+        if self.is_dismissed {
+            self.rest = frame::farewell(self.permit.retry());
+        }
+    }
+}
+
+impl Source {
+    /// Where to read what comes after `cursor`.
+    fn caught_up_at(cursor: EventId, seat: Option<SeatInFeed>) -> Self {
+        match seat {
+            Some(seat) if seat.attach(cursor) => Self::Feed(seat),
+            seat => Self::Journal { seat, page: None },
         }
     }
 }
@@ -191,16 +222,16 @@ impl Stream for Subscriber {
                 let len = this.rest.len().min(frame::HAND_OUT);
                 return Poll::Ready(Some(this.rest.split_to(len)));
             }
-            if this.ended || this.left == 0 {
+            if this.left == 0 {
                 return Poll::Ready(None);
             }
-            if this.attached {
-                if let Some(Poll::Pending) = this.read_feed(cx) {
-                    return Poll::Pending;
-                }
-            } else {
-                ready!(this.poll_page(cx));
-            }
+            let (source, poll) = match std::mem::replace(&mut this.source, Source::Nothing) {
+                Source::Feed(seat) => this.read_feed(seat, cx),
+                Source::Journal { seat, page } => this.read_journal(seat, page, cx),
+                Source::Nothing => return Poll::Ready(None),
+            };
+            this.source = source;
+            ready!(poll);
         }
     }
 }
@@ -210,7 +241,7 @@ impl std::fmt::Debug for Subscriber {
         f.debug_struct("Subscriber")
             .field("subscription", &self.subscription)
             .field("cursor", &self.cursor)
-            .field("attached", &self.attached)
+            .field("is_attached", &matches!(self.source, Source::Feed(_)))
             .finish_non_exhaustive()
     }
 }

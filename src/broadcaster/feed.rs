@@ -14,10 +14,7 @@ use std::{
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::{
-    frame::{self, Frames},
-    id::EventId,
-};
+use crate::{frame::Frames, id::EventId};
 
 /// The most frames in a ring.
 const MAX_FRAMES: usize = 2_048;
@@ -45,8 +42,8 @@ pub(crate) struct Feed {
     walk: Option<Walk>,
     join: Option<Join>,
     beat: Beat,
-    /// How many spans of time passed since the last traffic.
-    quiet_spans: u32,
+    /// How many spans of time have ended since the last traffic.
+    spans: u32,
 }
 
 #[derive(Debug)]
@@ -79,9 +76,11 @@ struct Walk {
 /// Several frames joined once for all that stand at the same place.
 #[derive(Debug)]
 struct Join {
-    after: EventId,
+    first: EventId,
     through: EventId,
     events: usize,
+    /// No further frame fits.
+    is_full: bool,
     bytes: Bytes,
 }
 
@@ -124,7 +123,7 @@ impl Feed {
             walk: None,
             join: None,
             beat: Beat { number: 0, position: None },
-            quiet_spans: 0,
+            spans: 0,
         }
     }
 
@@ -165,23 +164,25 @@ impl Feed {
         self.ring.push_back(RingFrame { id, bytes, readers });
         self.newest = id;
         self.generation += 1;
-        self.quiet_spans = 0;
+        self.spans = 0;
         while self.ring.len() > MAX_FRAMES || (self.ring_bytes > MAX_BYTES && self.ring.len() > 1) {
             self.evict_first();
         }
         self.trim();
     }
 
-    /// Ends a span of time. A feed that has been quiet for `spans` of them gets a beat: the
-    /// position `head`, or a ping for whom that is no news. Returns whether it did.
-    pub(crate) fn beat(&mut self, head: EventId, spans: u32) -> bool {
-        self.quiet_spans += 1;
-        if self.quiet_spans < spans {
+    /// Ends a span of time. A feed that has been quiet for `spans` whole ones gets a beat: the
+    /// position `head`, which `position` tells, or a ping for whom that is no news. Returns whether
+    /// it did.
+    pub(crate) fn beat(&mut self, head: EventId, position: &Bytes, spans: u32) -> bool {
+        // The span in which the traffic was does not count.
+        self.spans += 1;
+        if self.spans <= spans {
             return false;
         }
-        self.quiet_spans = 0;
+        self.spans = 1;
         self.beat.number += 1;
-        self.beat.position = (head > self.newest).then(|| (head, frame::position(head)));
+        self.beat.position = (head > self.newest).then(|| (head, position.clone()));
         self.generation += 1;
         true
     }
@@ -215,30 +216,27 @@ impl Feed {
         whole
     }
 
-    /// What there is for subscriber `key`, which must be attached: at most `most` events.
-    pub(crate) fn read(&mut self, key: usize, most: usize, waker: &Waker) -> Read {
-        let slot = &mut self.subscribers[key];
-        let generation = self.generation;
-        let Some(cursor) = slot.attached else {
-            debug_assert!(false, "read without attach");
-            return Read::Leave { through: EventId::new(0, 0) };
-        };
+    /// What there is after `cursor`, where subscriber `key` is attached: at most `most` events.
+    pub(crate) fn read(&mut self, key: usize, cursor: EventId, most: usize, waker: &Waker) -> Read {
+        debug_assert_eq!(self.subscribers[key].attached, Some(cursor));
         if cursor < self.complete_from {
-            slot.attached = None;
-            let missed = self.overrun.range((Bound::Excluded(cursor), Bound::Unbounded)).next();
-            let from = missed.map_or(self.complete_from, |(id, _)| *id);
-            take_one(&mut self.overrun, from);
-            return Read::Behind(from);
+            self.subscribers[key].attached = None;
+            let missed = self.first_missed(cursor);
+            take_one(&mut self.overrun, missed);
+            return Read::Behind(missed);
         }
         if cursor < self.newest {
-            slot.beat = self.beat.number;
-            let (bytes, events, through) = self.frames_after(cursor, most);
-            self.lift(cursor);
+            let next = self.next_after(cursor);
+            let (bytes, events, through) = self.frames_from(next, most);
+            self.ring[next].readers -= 1;
             self.settle(through);
             self.trim();
-            self.subscribers[key].attached = Some(through);
+            let slot = &mut self.subscribers[key];
+            slot.attached = Some(through);
+            slot.beat = self.beat.number;
             return Read::Events { bytes, events, through };
         }
+        let slot = &mut self.subscribers[key];
         if let Some(head) = slot.leaving {
             return Read::Leave { through: cursor.max(head) };
         }
@@ -254,7 +252,7 @@ impl Feed {
                 _ => Read::Ping,
             };
         }
-        slot.seen = generation;
+        slot.seen = self.generation;
         match &mut slot.waker {
             Some(parked) => parked.clone_from(waker),
             None => slot.waker = Some(waker.clone()),
@@ -274,7 +272,6 @@ impl Feed {
             }
             if walk.next >= self.subscribers.capacity() {
                 if walk.generation == self.generation {
-                    self.join = None;
                     return false;
                 }
                 walk = Walk { next: 0, generation: self.generation };
@@ -290,20 +287,22 @@ impl Feed {
         true
     }
 
-    /// The frames after `cursor`, joined: at most `most`, and what fits into one hand-out.
-    fn frames_after(&mut self, cursor: EventId, most: usize) -> (Bytes, usize, EventId) {
+    /// The frames from the ring's `next` on, joined: at most `most`, and what fits into one
+    /// hand-out.
+    fn frames_from(&mut self, next: usize, most: usize) -> (Bytes, usize, EventId) {
+        let first = self.ring[next].id;
         if let Some(join) = &self.join
-            && join.after == cursor
+            && join.first == first
             && join.events <= most
-            && (join.through == self.newest || join.bytes.len() > frame::HAND_OUT / 2)
+            && (join.through == self.newest || join.is_full)
         {
             return (join.bytes.clone(), join.events, join.through);
         }
-        let start = self.ring.partition_point(|frame| frame.id <= cursor);
         let mut frames = Frames::default();
-        let mut through = cursor;
-        for frame in self.ring.range(start..).take(most) {
-            if !frames.push(&frame.bytes) {
+        let (mut through, mut is_full) = (first, false);
+        for frame in self.ring.range(next..).take(most) {
+            is_full = !frames.push(&frame.bytes);
+            if is_full {
                 break;
             }
             through = frame.id;
@@ -311,9 +310,20 @@ impl Feed {
         let events = frames.count();
         let bytes = frames.join();
         if events > 1 {
-            self.join = Some(Join { after: cursor, through, events, bytes: bytes.clone() });
+            self.join = Some(Join { first, through, events, is_full, bytes: bytes.clone() });
         }
         (bytes, events, through)
+    }
+
+    /// Where in the ring the first frame after `cursor` is.
+    fn next_after(&self, cursor: EventId) -> usize {
+        self.ring.partition_point(|frame| frame.id <= cursor)
+    }
+
+    /// The first frame that a cursor did not read which the ring has left behind.
+    fn first_missed(&self, cursor: EventId) -> EventId {
+        let mut missed = self.overrun.range((Bound::Excluded(cursor), Bound::Unbounded));
+        missed.next().map_or(self.complete_from, |(id, _)| *id)
     }
 
     /// Counts an attached cursor in at its place.
@@ -321,7 +331,7 @@ impl Feed {
         if cursor >= self.newest {
             *self.caught_up.entry(cursor).or_default() += 1;
         } else {
-            let next = self.ring.partition_point(|frame| frame.id <= cursor);
+            let next = self.next_after(cursor);
             self.ring[next].readers += 1;
         }
     }
@@ -331,13 +341,11 @@ impl Feed {
         if cursor >= self.newest {
             take_one(&mut self.caught_up, cursor);
         } else if cursor >= self.complete_from {
-            let next = self.ring.partition_point(|frame| frame.id <= cursor);
+            let next = self.next_after(cursor);
             self.ring[next].readers -= 1;
-        } else if let Some((id, _)) =
-            self.overrun.range((Bound::Excluded(cursor), Bound::Unbounded)).next()
-        {
-            let id = *id;
-            take_one(&mut self.overrun, id);
+        } else {
+            let missed = self.first_missed(cursor);
+            take_one(&mut self.overrun, missed);
         }
     }
 
@@ -352,6 +360,10 @@ impl Feed {
         let Some(frame) = self.ring.pop_front() else { return };
         self.ring_bytes -= frame.bytes.len();
         self.complete_from = frame.id;
+        if self.join.as_ref().is_some_and(|join| join.first == frame.id) {
+            // Whoever stood there has read it, or has to read the journal.
+            self.join = None;
+        }
         if frame.readers > 0 {
             *self.overrun.entry(frame.id).or_default() += frame.readers;
         }
@@ -398,7 +410,7 @@ mod tests {
     fn parked(feed: &mut Feed, cursor: u64) -> (usize, Arc<Count>) {
         let (key, count) = (feed.enter(), Arc::new(Count::default()));
         assert!(feed.attach(key, id(cursor)));
-        assert!(matches!(feed.read(key, 9, &count.clone().into()), Read::Parked));
+        assert!(matches!(feed.read(key, id(cursor), 9, &count.clone().into()), Read::Parked));
         (key, count)
     }
 
@@ -418,8 +430,8 @@ mod tests {
         feed.push(id(1), Bytes::from_static(b"1"));
         assert!(wake_one(&mut feed));
         let waker = woken.clone().into();
-        assert!(matches!(feed.read(first, 9, &waker), Read::Events { events: 1, .. }));
-        assert!(matches!(feed.read(first, 9, &waker), Read::Parked));
+        assert!(matches!(feed.read(first, id(0), 9, &waker), Read::Events { events: 1, .. }));
+        assert!(matches!(feed.read(first, id(1), 9, &waker), Read::Parked));
         feed.push(id(2), Bytes::from_static(b"2"));
         while wake_one(&mut feed) {}
         assert_eq!((woken.0.load(SeqCst), second.0.load(SeqCst)), (2, 1));
@@ -431,8 +443,8 @@ mod tests {
         let (key, woken) = parked(&mut feed, 0);
         feed.push(id(1), Bytes::from_static(b"1"));
         while wake_one(&mut feed) {}
-        feed.read(key, 9, &woken.clone().into());
-        feed.read(key, 9, &woken.clone().into());
+        feed.read(key, id(0), 9, &woken.clone().into());
+        feed.read(key, id(1), 9, &woken.clone().into());
         while wake_one(&mut feed) {}
         assert_eq!(woken.0.load(SeqCst), 1);
     }
@@ -447,7 +459,9 @@ mod tests {
             feed.push(id(number), Bytes::from(vec![0; 300]));
             assert!(feed.ring.len() <= MAX_FRAMES && feed.ring_bytes <= MAX_BYTES);
         }
-        assert!(matches!(feed.read(key, 9, &woken.into()), Read::Behind(first) if first == id(2)));
+        assert!(
+            matches!(feed.read(key, id(1), 9, &woken.into()), Read::Behind(first) if first == id(2))
+        );
         feed.push(id(5_000), Bytes::from(vec![0; 2 * MAX_BYTES]));
         assert!(feed.ring.is_empty(), "nobody is attached");
     }
@@ -458,12 +472,13 @@ mod tests {
         let keys = [parked(&mut feed, 0), parked(&mut feed, 0)];
         feed.push(id(1), Bytes::from_static(b"1"));
         feed.push(id(2), Bytes::from_static(b"2"));
-        let joins = keys.map(|(key, woken)| match feed.read(key, 9, &woken.into()) {
+        let joins = keys.map(|(key, woken)| match feed.read(key, id(0), 9, &woken.into()) {
             Read::Events { bytes, events: 2, .. } => bytes,
             other => panic!("{other:?}"),
         });
         assert_eq!(joins[0], "12");
         assert_eq!(joins[0].as_ptr(), joins[1].as_ptr());
+        assert!(feed.join.is_none(), "nobody needs it any more");
     }
 
     #[derive(Clone, Debug)]
@@ -526,7 +541,7 @@ mod tests {
                         let reader = reader % readers.len();
                         let (key, cursor) = readers[reader];
                         let due: Vec<_> = pushed.iter().copied().filter(|number| *number > cursor).collect();
-                        match feed.read(key, most, waker) {
+                        match feed.read(key, id(cursor), most, waker) {
                             Read::Events { events, through, .. } => {
                                 prop_assert!((1..=most).contains(&events));
                                 prop_assert_eq!(through, id(due[events - 1]));

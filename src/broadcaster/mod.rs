@@ -22,6 +22,7 @@ use slab::Slab;
 
 use crate::{
     channel::{Channel, Selector, View},
+    frame,
     id::EventId,
     journal::{Journal, Listener, News, Seat},
 };
@@ -85,8 +86,11 @@ pub(crate) struct SeatInFeed {
 }
 
 impl Broadcaster {
-    /// Starts a broadcaster on this thread. A quiet feed gets a ping after `ping`.
+    /// Starts a broadcaster on this thread. A quiet feed gets a ping after `ping`, and a fresh
+    /// position at least every quarter of the history's age.
     pub(crate) fn start_on(journal: &dyn Journal, ping: Duration) -> Addr<Self> {
+        // A beat may come a span late, which is a quarter of it: 5/4 of a fifth is a quarter.
+        let beat = ping.min(journal.max_age() / 5);
         Self::create(|ctx| {
             let (seat, head) = journal.join(Box::new(ctx.address()));
             Self {
@@ -97,7 +101,7 @@ impl Broadcaster {
                 router: Router::default(),
                 stirred: VecDeque::new(),
                 flushing: false,
-                ping_span: ping / SPANS,
+                ping_span: beat / SPANS,
                 found: Vec::new(),
                 wakers: Vec::with_capacity(SLICE),
             }
@@ -140,6 +144,9 @@ impl Broadcaster {
         {
             if let Some(selection) = self.feeds.get_mut(key) {
                 if selection.feed.lock().flush(SLICE - wakers.len(), &mut wakers) {
+                    // The others have their turn before it goes on, or a busy feed would starve
+                    // them.
+                    self.stirred.rotate_left(1);
                     break;
                 }
                 selection.stirred = false;
@@ -159,11 +166,11 @@ impl Broadcaster {
 
     /// Sends some subscribers away and comes back for the rest.
     fn drain_step(&mut self, end: Instant, ctx: &mut Context<Self>) {
-        let staying: usize =
+        let there: usize =
             self.feeds.iter().map(|(_, selection)| selection.feed.lock().len()).sum();
-        let left = end.saturating_duration_since(Instant::now()).as_millis() as usize;
-        let steps = (left / DRAIN_STEP.as_millis() as usize).max(1);
-        let mut share = staying.div_ceil(steps).max(DRAIN_MIN);
+        let left = end.saturating_duration_since(Instant::now()).as_millis();
+        let steps = (left / DRAIN_STEP.as_millis()).max(1) as usize;
+        let mut share = there.div_ceil(steps).max(DRAIN_MIN);
         let mut wakers = Vec::new();
         for (_, selection) in &self.feeds {
             share -= selection.feed.lock().dismiss(self.head, share, &mut wakers);
@@ -173,8 +180,7 @@ impl Broadcaster {
         }
         wakers.into_iter().for_each(Waker::wake);
         if Instant::now() < end {
-            let jitter = fastrand::u64(50..=150);
-            let pause = Duration::from_millis(DRAIN_STEP.as_millis() as u64 * jitter / 100);
+            let pause = DRAIN_STEP.mul_f64(0.5 + fastrand::f64());
             ctx.run_later(pause, move |broadcaster, ctx| broadcaster.drain_step(end, ctx));
         }
     }
@@ -243,7 +249,7 @@ impl Handler<Broadcast> for Broadcaster {
 
     fn handle(&mut self, Broadcast(news): Broadcast, ctx: &mut Self::Context) {
         let mut found = std::mem::take(&mut self.found);
-        for entry in news.iter() {
+        for entry in news.entries() {
             self.router.find(&entry.channels, &mut found);
             for key in found.drain(..) {
                 let selection = &self.feeds[key];
@@ -270,8 +276,9 @@ impl Handler<Ping> for Broadcaster {
             return;
         }
         let mut quiet = std::mem::take(&mut self.found);
+        let position = frame::position(self.head);
         for (key, selection) in &self.feeds {
-            if selection.feed.lock().beat(self.head, SPANS) {
+            if selection.feed.lock().beat(self.head, &position, SPANS) {
                 quiet.push(key);
             }
         }
@@ -329,9 +336,9 @@ impl SeatInFeed {
         self.feed.lock().attach(self.key, cursor)
     }
 
-    /// What there is to read: at most `most` events.
-    pub(crate) fn read(&self, most: usize, waker: &Waker) -> Read {
-        self.feed.lock().read(self.key, most, waker)
+    /// What there is to read after `cursor`, where it is attached: at most `most` events.
+    pub(crate) fn read(&self, cursor: EventId, most: usize, waker: &Waker) -> Read {
+        self.feed.lock().read(self.key, cursor, most, waker)
     }
 }
 

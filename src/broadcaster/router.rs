@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::channel::{Channel, Pattern, Selector};
+use crate::channel::{Channel, Pattern, Selector, starting_with};
 
 /// The key of a feed in its broadcaster.
 pub(super) type FeedKey = usize;
 
 /// Finds the feeds whose selectors take in a channel: by name, and for patterns down a tree of
-/// their segments, so that a match costs the channel's length and not the number of patterns.
+/// their segments, where patterns that begin differently are not looked at.
 #[derive(Debug, Default)]
 pub(super) struct Router {
     exact: BTreeMap<Channel, Vec<FeedKey>>,
@@ -70,14 +70,8 @@ impl Router {
     /// Up to `limit` channels subscribed to by name that start with `prefix` and come after
     /// `after`, in order.
     pub(super) fn named(&self, prefix: &str, after: &str, limit: usize) -> Vec<Channel> {
-        let from = std::ops::Bound::Excluded(after);
-        self.exact
-            .range::<str, _>((from, std::ops::Bound::Unbounded))
-            .map(|(channel, _)| channel)
-            .filter(|channel| channel.as_str().starts_with(prefix))
-            .take(limit)
-            .cloned()
-            .collect()
+        let channels = starting_with(&self.exact, prefix, after).take(limit);
+        channels.map(|(channel, _)| channel.clone()).collect()
     }
 }
 

@@ -104,9 +104,9 @@ impl Serve {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             log::warn!("cannot raise the limit on open files: {error}");
         }
-        announce(&listener, admin.as_ref())?;
         let mut signals = Signals::new()?;
         let mut more_signals = Signals::new()?;
+        announce(&listener, admin.as_ref())?;
         let shutdown = async move { signals.next().await };
         let abort = async move {
             more_signals.next().await;
@@ -124,7 +124,6 @@ impl Serve {
     fn hub_config(&self) -> HubConfig {
         HubConfig {
             ping: self.ping,
-            history_age: self.history_age,
             publish_timeout: self.publish_timeout,
             limits: Limits {
                 body_bytes: self.max_body,

@@ -5,15 +5,15 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use super::{error::Error, not_found, only};
+use super::{at, error::Error, not_found};
 use crate::hub::Hub;
 
 /// The routes of the admin listener.
 pub(crate) fn configure(hub: Hub) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         app.app_data(Data::new(hub))
-            .service(only("/healthz", "GET, HEAD").get(healthz))
-            .service(only("/readyz", "GET, HEAD").get(readyz))
+            .service(at("/healthz").get(healthz))
+            .service(at("/readyz").get(readyz))
             .default_service(web::to(not_found));
     }
 }

@@ -7,10 +7,7 @@ use super::{
     error::Error,
     params::{self, channel_in_path},
 };
-use crate::{
-    channel::Channel,
-    hub::{ChannelQuery, Hub},
-};
+use crate::{channel::Channel, hub::Hub, listing::ChannelQuery};
 
 /// The most channels on a page.
 const MAX_LIMIT: u64 = 1_000;

@@ -2,11 +2,19 @@
 
 use std::{
     convert::Infallible,
-    time::{Duration, SystemTime},
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime},
 };
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodySize, MessageBody},
+    http::Method,
+    web::Data,
+};
 use actix_web_lab::sse::{Data as Message, Event, Sse};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{
@@ -14,27 +22,65 @@ use super::{
     stream::{Guarded, respond},
     subscribe::refuse,
 };
-use crate::hub::Hub;
+use crate::{admission::Permit, frame, hub::Hub};
 
 /// Streams the time once a second. Counts as a subscriber.
 pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
         return Ok(respond(&req, ()));
     }
-    let permit = match hub.admit() {
+    let permit = match hub.admission().admit() {
         Ok(permit) => permit,
-        Err(error) => return refuse(&req, &hub, error),
+        Err(refusal) => return refuse(&req, &hub, refusal.into()),
     };
-    let ticks = stream::unfold(
-        (permit, tokio::time::interval(Duration::from_secs(1))),
-        |(permit, mut interval)| async {
-            interval.tick().await;
-            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            Some((Ok::<_, Infallible>(Event::from(Message::new(now))), (permit, interval)))
-        },
-    );
-    let clock = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(hub.draining()))))
+    let interval = tokio::time::interval(Duration::from_secs(1));
+    let ticks = stream::unfold(interval, |mut interval| async {
+        interval.tick().await;
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        Some((Ok::<_, Infallible>(Event::from(Message::new(now))), interval))
+    });
+    let draining = hub.admission().draining();
+    let leave = async {
+        let end = draining.await;
+        // Not all clocks at once.
+        let share = 0.8 * fastrand::f64();
+        tokio::time::sleep(end.saturating_duration_since(Instant::now()).mul_f64(share)).await;
+    };
+    let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)
-        .with_retry_duration(hub.retry());
-    Ok(respond(&req, Guarded::new(clock)))
+        .with_retry_duration(permit.retry());
+    Ok(respond(&req, Guarded::new(Clock { sse, permit, has_left: false })))
+}
+
+/// A clock that says when to come back before it ends.
+struct Clock<S> {
+    sse: Sse<S>,
+    permit: Permit,
+    has_left: bool,
+}
+
+impl<S> MessageBody for Clock<S>
+where
+    Sse<S>: MessageBody + Unpin,
+{
+    type Error = <Sse<S> as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if self.has_left {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.sse).poll_next(cx);
+        if let Poll::Ready(None) = polled {
+            self.has_left = true;
+            return Poll::Ready(Some(Ok(frame::farewell(self.permit.retry()))));
+        }
+        polled
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Error {
     #[error("nothing is served at this path")]
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
-    Method { method: Method, allow: &'static str },
+    Method { method: Method, allow: String },
     #[error("{0}; the events may have been kept: try again with the same Idempotency-Key")]
     Publish(PublishError),
     #[error("{0}; try again later")]
@@ -75,7 +75,7 @@ impl ResponseError for Error {
         let status = self.status_code();
         let mut response = HttpResponse::build(status);
         if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, *allow));
+            response.insert_header((header::ALLOW, allow.as_str()));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));

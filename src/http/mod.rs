@@ -2,6 +2,8 @@
 
 mod admin;
 mod assets;
+mod batch;
+mod body;
 mod caller;
 mod channels;
 mod clock;
@@ -12,89 +14,81 @@ mod stream;
 mod subscribe;
 
 use actix_web::{
-    Handler, HttpRequest, Resource, Responder, guard,
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
+    dev::{AppService, HttpServiceFactory},
+    guard,
     web::{self, Data, ServiceConfig},
 };
 
-use crate::{channel::Channel, hub::Hub};
+use crate::hub::Hub;
 use error::Error;
 
 pub(crate) use admin::configure as configure_admin;
 pub(crate) use caller::from_this_machine;
 
-/// Adds herald's routes to an app or a scope.
+/// Adds herald's routes to an app or a scope, the page at its root included.
+///
+/// Whoever reaches them may publish and subscribe: who may reach them is the app's to say.
 pub fn configure(hub: Hub) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         app.app_data(Data::new(hub))
-            .service(only("/", "GET, HEAD").get(assets::index))
-            .service(
-                only("/events", "GET, HEAD, POST").get(subscribe::several).post(publish::batch),
-            )
-            .service(
-                only("/events/{channel:.*}", "GET, HEAD, POST")
-                    .get(subscribe::one)
-                    .post(publish::one),
-            )
-            .service(only("/notifications", "GET, HEAD").get(subscribe::notifications))
-            .service(only("/notify", "POST").post(publish::notify))
-            .service(only("/time", "GET, HEAD").get(clock::time))
-            .service(only("/channels", "GET, HEAD").get(channels::list))
-            .service(only("/channels/{channel:.*}", "GET, HEAD").get(channels::one))
-            .default_service(web::to(not_found));
+            .service(at("/").get(assets::index))
+            .service(at("/events").get(subscribe::several).post(publish::several))
+            .service(at("/events/{channel:.*}").get(subscribe::one).post(publish::one))
+            .service(at("/notifications").get(subscribe::notifications))
+            .service(at("/notify").post(publish::notify))
+            .service(at("/time").get(clock::time))
+            .service(at("/channels").get(channels::list))
+            .service(at("/channels/{channel:.*}").get(channels::one));
     }
 }
 
-/// The channel of `/notifications` and `/notify`.
-fn notifications_channel() -> Result<Channel, Error> {
-    Channel::parse("notifications").map_err(Error::invalid)
+/// Answers a path that has no route.
+pub(crate) async fn not_found() -> Result<HttpResponse, Error> {
+    Err(Error::NotFound)
 }
 
-async fn not_found() -> Error {
-    Error::NotFound
+fn at(path: &str) -> Route {
+    Route { resource: web::resource(path), allow: Vec::new() }
 }
 
-/// A path that answers only the methods of `allow`, and the others with 405.
-fn only(path: &str, allow: &'static str) -> Methods {
-    let refuse = move |req: HttpRequest| async move {
-        Error::Method { method: req.method().clone(), allow }
-    };
-    Methods(web::resource(path).default_service(web::to(refuse)))
+/// A path that answers some methods, and the others with 405.
+struct Route {
+    resource: Resource,
+    allow: Vec<&'static str>,
 }
 
-struct Methods(Resource);
-
-impl Methods {
+impl Route {
     /// `GET`, and `HEAD` with it (RFC 9110, 9.3.2).
-    fn get<F, Args>(self, handler: F) -> Self
+    fn get<F, Args>(mut self, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: actix_web::FromRequest + 'static,
+        Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
         let get_or_head = guard::Any(guard::Get()).or(guard::Head());
-        Self(self.0.route(web::route().guard(get_or_head).to(handler)))
+        self.allow.extend(["GET", "HEAD"]);
+        Self { resource: self.resource.route(web::route().guard(get_or_head).to(handler)), ..self }
     }
 
-    fn post<F, Args>(self, handler: F) -> Self
+    fn post<F, Args>(mut self, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: actix_web::FromRequest + 'static,
+        Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        Self(self.0.route(web::post().to(handler)))
+        self.allow.push("POST");
+        Self { resource: self.resource.route(web::post().to(handler)), ..self }
     }
 }
 
-impl actix_web::dev::HttpServiceFactory for Methods {
-    fn register(self, config: &mut actix_web::dev::AppService) {
-        self.0.register(config);
-    }
-}
-
-impl Responder for Error {
-    type Body = actix_web::body::BoxBody;
-
-    fn respond_to(self, _: &HttpRequest) -> actix_web::HttpResponse {
-        actix_web::ResponseError::error_response(&self)
+impl HttpServiceFactory for Route {
+    fn register(self, config: &mut AppService) {
+        let allow = self.allow.join(", ");
+        let refuse = move |req: HttpRequest| {
+            let error = Error::Method { method: req.method().clone(), allow: allow.clone() };
+            async move { Err::<HttpResponse, _>(error) }
+        };
+        self.resource.default_service(web::to(refuse)).register(config);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     stream::{self, Guarded},
 };
 use crate::{
-    channel::{Pattern, Selector, View},
+    channel::{Channel, Pattern, Selector, View},
     hub::{Hub, SubscribeError},
     id::LastEventId,
     journal::Start,
@@ -36,7 +36,7 @@ pub(super) async fn one(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse
 pub(super) async fn several(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
     let mut words = params::query::<Words>(&req)?;
     let names = std::mem::take(&mut words.channel);
-    let most = hub.limits().channels;
+    let most = hub.config().limits.channels;
     if names.is_empty() || names.len() > most {
         return Err(Error::Invalid(format!(
             "{} channels asked for; give 1 to {most} as ?channel=a&channel=b",
@@ -53,7 +53,7 @@ pub(super) async fn several(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResp
 /// `GET /notifications`
 pub(super) async fn notifications(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
     let words = params::query::<Words>(&req)?;
-    subscribe(&req, &hub, super::notifications_channel()?.into(), words).await
+    subscribe(&req, &hub, Channel::notifications().into(), words).await
 }
 
 #[derive(Deserialize)]
@@ -100,8 +100,9 @@ async fn subscribe(
 fn start(req: &HttpRequest, words: &Words) -> Result<Start, Error> {
     let header =
         req.headers().get("Last-Event-ID").map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let asked = header.as_deref().or(words.last_event_id.as_deref()).filter(|id| !id.is_empty());
-    if let Some(id) = asked {
+    let header = header.as_deref().filter(|id| !id.is_empty());
+    let in_query = words.last_event_id.as_deref().filter(|id| !id.is_empty());
+    if let Some(id) = header.or(in_query) {
         Ok(Start::After(LastEventId::parse(id)))
     } else if let Some(span) = &words.since {
         let span = humantime::parse_duration(span).map_err(|_| {
@@ -124,7 +125,7 @@ pub(super) fn refuse(
     let accept = req.headers().get(header::ACCEPT).map(header::HeaderValue::as_bytes);
     if accept == Some(b"text/event-stream") {
         let wait = Duration::from_millis(fastrand::u64(5_000..=15_000));
-        Ok(stream::come_back_in(req, hub.retry() + wait))
+        Ok(stream::come_back_in(req, hub.admission().retry() + wait))
     } else {
         Err(Error::Subscribe(error))
     }

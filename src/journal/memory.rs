@@ -3,7 +3,6 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
-    ops::Bound,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,42 +11,49 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 
 use super::{
-    Batch, Entry, Gap, IdempotencyKey, Journal, JournalError, Kept, Listener, News, Page,
-    Placement, Reading, Receipt, Seat, Sequencer, Start,
+    Batch, Draft, Entry, Gap, IdempotencyKey, Journal, JournalError, Kept, Listener, News, Page,
+    Placement, Reading, Receipt, Seat, Sequencer, Start, gauge::Gauge, receipts::Receipts,
 };
 use crate::{
-    channel::{Channel, Pattern, Selector, View},
+    channel::{Channel, Pattern, Selector, View, starting_with},
     config::History,
     frame::Frames,
     id::{EventId, LastEventId, OwnId},
 };
 
-/// How long a receipt is kept for a repeated publication.
-const KEY_AGE: Duration = Duration::from_secs(10 * 60);
-/// The most receipts kept; past it the oldest go early. Some 64 MiB.
-const MAX_KEYS: usize = 262_144;
-/// How many entries a page looks at before it returns, so that the lock is not held for long.
-const MAX_SCAN: usize = 4_096;
+/// How many entries or channels are looked at in one go, so that the lock is not held for long.
+const MAX_LOOK: usize = 512;
+/// How many channels' indexes are merged for a selection.
+const MAX_MERGE: usize = 256;
+/// How often a page compares a channel with a pattern before it returns, so that its thread is not
+/// kept from others.
+const MAX_COMPARE: usize = 16_384;
 
 /// A journal in memory.
+///
+/// Encoding and matching are done without its lock.
 #[derive(Debug)]
 pub struct MemoryJournal {
-    log: Mutex<Log>,
+    max_age: Duration,
+    gauge: Gauge,
+    log: Arc<Mutex<Log>>,
 }
 
 impl MemoryJournal {
     /// An empty journal, born now.
     pub fn new(history: History) -> Self {
-        Self { log: Mutex::new(Log::new(history, now_millis())) }
+        let max_age = history.age;
+        let log = Log::new(history, now_millis());
+        Self { max_age, gauge: log.sequencer.gauge(), log: Arc::new(Mutex::new(log)) }
     }
 }
 
 impl Journal for MemoryJournal {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>> {
-        let room = self.log.lock().sequencer.room();
         async move {
-            room.await;
-            self.log.lock().append(batch, now_millis())
+            let drafts = batch.events.into_iter().map(Draft::from).collect();
+            self.gauge.room().await;
+            self.log.lock().append(drafts, batch.key, now_millis())
         }
         .boxed()
     }
@@ -58,8 +64,21 @@ impl Journal for MemoryJournal {
         selector: &'a Selector,
         view: &'a View,
     ) -> BoxFuture<'a, Result<Placement, JournalError>> {
-        let placement = self.log.lock().place(start, selector, view, now_millis());
-        ready(Ok(placement)).boxed()
+        async move {
+            if let Start::Last(count @ 1..) = start {
+                let cursor = place_last(&self.log, *count, selector, view).await;
+                return Ok(Placement { cursor, gap: None });
+            }
+            let (found, floor) = self.log.lock().place(start, now_millis());
+            Ok(match found {
+                Some(cursor) => Placement { cursor, gap: None },
+                None => {
+                    let gap = gap_from(&self.log, floor, selector, view).await;
+                    Placement { cursor: floor, gap: Some(gap) }
+                }
+            })
+        }
+        .boxed()
     }
 
     fn page(
@@ -69,12 +88,25 @@ impl Journal for MemoryJournal {
         after: EventId,
         most: usize,
     ) -> BoxFuture<'static, Result<Reading, JournalError>> {
-        let reading = {
+        let candidates = {
             let mut log = self.log.lock();
             log.evict(now_millis());
-            log.page(selector, view, after, most)
+            if after < log.floor { Err(log.floor) } else { Ok(log.candidates(selector, after)) }
         };
-        ready(Ok(reading)).boxed()
+        match candidates {
+            Ok(candidates) => {
+                let page = candidates.page(selector, view, after, most);
+                ready(Ok(Reading::Page(page))).boxed()
+            }
+            Err(floor) => {
+                let (log, selector, view) = (self.log.clone(), selector.clone(), view.clone());
+                async move {
+                    let gap = gap_from(&log, floor, &selector, &view).await;
+                    Ok(Reading::Overrun { floor, gap })
+                }
+                .boxed()
+            }
+        }
     }
 
     fn join(&self, listener: Box<dyn Listener>) -> (Seat, EventId) {
@@ -93,13 +125,93 @@ impl Journal for MemoryJournal {
         ready(Ok(log.channels(prefix, after, limit))).boxed()
     }
 
+    fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
     fn is_ready(&self) -> bool {
-        !self.log.lock().closed
+        !self.log.lock().is_closed
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.log.lock().closed = true;
+        self.log.lock().is_closed = true;
         ready(Ok(())).boxed()
+    }
+}
+
+/// Looks for the oldest event after `floor` that may be seen.
+async fn gap_from(log: &Mutex<Log>, floor: EventId, selector: &Selector, view: &View) -> Gap {
+    let mut after = floor;
+    loop {
+        let candidates = log.lock().candidates(selector, after);
+        let oldest = candidates.entries.iter().find(|entry| entry.is_for(selector, view));
+        match (oldest, candidates.entries.last()) {
+            (None, Some(last)) if !candidates.is_all => after = last.id,
+            (oldest, _) => return Gap { oldest: oldest.map(|entry| entry.wire_id()) },
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Looks for the position before the last `count` events that may be seen.
+async fn place_last(log: &Mutex<Log>, count: usize, selector: &Selector, view: &View) -> EventId {
+    let mut left = count;
+    let mut before = Number::MAX;
+    loop {
+        let candidates = log.lock().candidates_before(selector, before);
+        for (number, entry) in &candidates {
+            left -= usize::from(entry.is_for(selector, view));
+            if left == 0 {
+                return log.lock().position_before(*number);
+            }
+        }
+        match candidates.last() {
+            Some((last, _)) => before = *last,
+            None => return log.lock().floor,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Entries among which are all that a selector takes in, taken out of the lock.
+struct Candidates {
+    entries: Vec<Arc<Entry>>,
+    /// There are no more up to `head`.
+    is_all: bool,
+    head: EventId,
+}
+
+impl Candidates {
+    /// Makes a page of those that may be seen.
+    fn page(&self, selector: &Selector, view: &View, after: EventId, most: usize) -> Page {
+        let mut frames = Frames::default();
+        let (mut last, mut compared) = (None, 0);
+        let mut unread = None;
+        for entry in &self.entries {
+            // One entry is always looked at, or there would be no end.
+            let is_long = compared > MAX_COMPARE;
+            let is_seen = !is_long && entry.is_for(selector, view);
+            let is_full = is_seen && (frames.count() == most || !frames.push(&entry.frame));
+            if is_long || is_full {
+                unread = Some(entry.id);
+                break;
+            }
+            compared += entry.channels.len() * selector.patterns().len();
+            last = is_seen.then_some(entry.id).or(last);
+        }
+        let through = match (unread, self.entries.last()) {
+            // Only what comes before this entry has been dealt with, and all of that.
+            (Some(unread), _) => unread.before(),
+            (None, Some(last)) if !self.is_all => last.id,
+            _ => after.max(self.head),
+        };
+        Page {
+            events: frames.count(),
+            bytes: frames.join(),
+            last,
+            through,
+            at_head: unread.is_none() && self.is_all,
+        }
     }
 }
 
@@ -126,11 +238,9 @@ struct Log {
     index: BTreeMap<Channel, VecDeque<Number>>,
     /// For each kept event with an id of its publisher's, its number; ids may repeat.
     own_ids: HashMap<OwnId, VecDeque<Number>>,
-    receipts: HashMap<IdempotencyKey, Receipt>,
-    /// The keys of `receipts`, oldest first.
-    keys: VecDeque<(Instant, IdempotencyKey)>,
+    receipts: Receipts,
     sequencer: Sequencer,
-    closed: bool,
+    is_closed: bool,
 }
 
 impl Log {
@@ -145,36 +255,34 @@ impl Log {
             floor: birth,
             index: BTreeMap::new(),
             own_ids: HashMap::new(),
-            receipts: HashMap::new(),
-            keys: VecDeque::new(),
+            receipts: Receipts::default(),
             sequencer: Sequencer::default(),
-            closed: false,
+            is_closed: false,
         }
     }
 
-    fn append(&mut self, batch: Batch, now: u64) -> Result<Receipt, JournalError> {
-        if self.closed {
+    fn append(
+        &mut self,
+        drafts: Vec<Draft>,
+        key: Option<IdempotencyKey>,
+        now: u64,
+    ) -> Result<Receipt, JournalError> {
+        if self.is_closed {
             return Err(JournalError::Closed);
         }
-        self.forget_old_keys();
-        if let Some(receipt) = batch.key.as_ref().and_then(|key| self.receipts.get(key)) {
+        self.receipts.forget_old(Instant::now());
+        if let Some(receipt) = key.as_ref().and_then(|key| self.receipts.get(key)) {
             return Ok(receipt.clone());
         }
-        let news: News = batch
-            .events
-            .into_iter()
-            .map(|event| {
-                self.head = self.head.next(now);
-                Arc::new(Entry::new(event, self.head))
-            })
-            .collect();
-        for entry in news.iter() {
-            self.keep(entry.clone());
-        }
-        let receipt: Receipt = news.iter().map(|entry| entry.wire_id()).collect();
-        if let Some(key) = batch.key {
-            self.receipts.insert(key.clone(), receipt.clone());
-            self.keys.push_back((Instant::now(), key));
+        let entries = drafts.into_iter().map(|draft| {
+            self.head = self.head.next(now);
+            Arc::new(draft.at(self.head))
+        });
+        let news: News = entries.collect();
+        news.entries().iter().for_each(|entry| self.keep(entry.clone()));
+        let receipt: Receipt = news.entries().iter().map(|entry| entry.wire_id()).collect();
+        if let Some(key) = key {
+            self.receipts.keep(key, receipt.clone(), Instant::now());
         }
         self.evict(now);
         self.sequencer.dispatch(&news);
@@ -182,7 +290,7 @@ impl Log {
     }
 
     fn keep(&mut self, entry: Arc<Entry>) {
-        let number = self.first + self.entries.len() as u64;
+        let number = self.end();
         for channel in &entry.channels {
             match self.index.get_mut(channel) {
                 Some(numbers) => numbers.push_back(number),
@@ -196,16 +304,21 @@ impl Log {
         self.entries.push_back(entry);
     }
 
-    /// Lets go of what is beyond the history's bounds.
+    /// Lets go of what is beyond the history's bounds. After a long silence much may be too old:
+    /// some of it goes with each call.
     fn evict(&mut self, now: u64) {
-        let age = u64::try_from(self.history.age.as_millis()).unwrap_or(u64::MAX);
-        let oldest = now.saturating_sub(age);
+        let max_age = u64::try_from(self.history.age.as_millis()).unwrap_or(u64::MAX);
+        let oldest = now.saturating_sub(max_age);
+        let mut too_old = 0;
         while let Some(entry) = self.entries.front() {
             let kept = self.entries.len();
-            let too_many =
+            let is_over =
                 kept > self.history.events || (kept > 1 && self.bytes > self.history.bytes);
-            if !too_many && entry.id.millis() >= oldest {
-                break;
+            if !is_over {
+                if entry.id.millis() >= oldest || too_old == MAX_LOOK {
+                    break;
+                }
+                too_old += 1;
             }
             self.evict_first();
         }
@@ -234,167 +347,111 @@ impl Log {
         }
     }
 
-    fn forget_old_keys(&mut self) {
-        while let Some((since, key)) = self.keys.front() {
-            if since.elapsed() < KEY_AGE && self.keys.len() < MAX_KEYS {
-                break;
-            }
-            self.receipts.remove(key);
-            self.keys.pop_front();
-        }
-    }
-
-    fn place(&mut self, start: &Start, selector: &Selector, view: &View, now: u64) -> Placement {
+    /// Where `start` is, if that can be told without looking at events, and the floor.
+    fn place(&mut self, start: &Start, now: u64) -> (Option<EventId>, EventId) {
         self.evict(now);
         let found = match start {
-            Start::Head => Some(self.head),
+            Start::Head | Start::Last(_) => Some(self.head),
             Start::After(LastEventId::Earliest) => Some(self.floor),
             Start::After(LastEventId::Hub(id)) => {
                 (*id == self.floor || self.is_kept(*id)).then_some(*id)
             }
-            Start::After(LastEventId::Own(own)) => self
-                .own_ids
-                .get(own)
-                .and_then(|numbers| numbers.front())
-                .map(|number| self.entry(*number).id),
+            Start::After(LastEventId::Own(own)) => {
+                let earliest = self.own_ids.get(own).and_then(|numbers| numbers.front());
+                earliest.map(|number| self.entry(*number).id)
+            }
             Start::After(LastEventId::Impossible(_)) => None,
             Start::Since(span) => {
                 let from = now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
                 let older = self.entries.partition_point(|entry| entry.id.millis() < from);
                 Some(self.position_before(self.first + older as Number))
             }
-            Start::Last(0) => Some(self.head),
-            Start::Last(count) => Some(match self.backwards(selector, view).nth(count - 1) {
-                Some(number) => self.position_before(number),
-                None => self.floor,
-            }),
         };
-        match found {
-            Some(cursor) => Placement { cursor, gap: None },
-            None => Placement { cursor: self.floor, gap: Some(self.gap(selector, view)) },
-        }
+        (found, self.floor)
     }
 
     /// The placeable id from which `number` is the next entry.
     fn position_before(&self, number: Number) -> EventId {
-        if number == self.first { self.floor } else { self.entry(number - 1).id }
+        // What was looked at without the lock may have been evicted.
+        if number <= self.first { self.floor } else { self.entry(number - 1).id }
     }
 
     fn is_kept(&self, id: EventId) -> bool {
         self.entries.binary_search_by_key(&id, |entry| entry.id).is_ok()
     }
 
-    fn gap(&self, selector: &Selector, view: &View) -> Gap {
-        let oldest = self.forwards(selector, self.floor).find(|number| self.shows(view, *number));
-        Gap { oldest: oldest.map(|number| self.entry(number).wire_id()) }
-    }
-
-    fn page(&self, selector: &Selector, view: &View, after: EventId, most: usize) -> Reading {
-        if after < self.floor {
-            return Reading::Overrun { floor: self.floor, gap: self.gap(selector, view) };
-        }
-        if selector.is_exact() {
-            Reading::Page(self.fill(self.forwards(selector, after), selector, view, after, most))
-        } else {
-            // Patterns may take in too many channels to merge their indexes: look at every entry.
-            let all = self.number_after(after)..self.first + self.entries.len() as Number;
-            Reading::Page(self.fill(all, selector, view, after, most))
-        }
-    }
-
-    /// Makes a page of those of `numbers`, the candidates after `after`, that are to be seen.
-    fn fill(
-        &self,
-        numbers: impl Iterator<Item = Number>,
-        selector: &Selector,
-        view: &View,
-        after: EventId,
-        most: usize,
-    ) -> Page {
-        let mut frames = Frames::default();
-        let (mut last, mut read, mut at_head) = (None, after, true);
-        for (looked_at, number) in numbers.enumerate() {
-            let entry = self.entry(number);
-            let is_seen = entry.is_for(selector, view);
-            let is_full = is_seen && (frames.count() == most || !frames.push(&entry.frame));
-            if is_full || looked_at == MAX_SCAN {
-                at_head = false;
-                break;
+    /// The next candidates for a selection after `after`.
+    fn candidates(&self, selector: &Selector, after: EventId) -> Candidates {
+        let from = self.first + self.entries.partition_point(|entry| entry.id <= after) as Number;
+        let entries: Vec<_> = match self.indexes(selector) {
+            None => {
+                (from..self.end()).take(MAX_LOOK).map(|number| self.entry(number).clone()).collect()
             }
-            read = entry.id;
-            last = is_seen.then_some(read).or(last);
-        }
-        Page {
-            events: frames.count(),
-            bytes: frames.join(),
-            last,
-            through: if at_head { after.max(self.head) } else { read },
-            at_head,
+            Some(runs) => {
+                let runs = runs.into_iter().map(|numbers| {
+                    let start = numbers.partition_point(|number| *number < from);
+                    numbers.range(start..).copied()
+                });
+                let numbers = merge(runs.collect(), |number| number).take(MAX_LOOK);
+                numbers.map(|number| self.entry(number).clone()).collect()
+            }
+        };
+        Candidates { is_all: entries.len() < MAX_LOOK, entries, head: self.head }
+    }
+
+    /// The last candidates for a selection before the entry `before`, from the end.
+    fn candidates_before(&self, selector: &Selector, before: Number) -> Vec<(Number, Arc<Entry>)> {
+        let with_entry = |number| (number, self.entry(number).clone());
+        let end = before.clamp(self.first, self.end());
+        match self.indexes(selector) {
+            None => (self.first..end).rev().take(MAX_LOOK).map(with_entry).collect(),
+            Some(runs) => {
+                let runs = runs.into_iter().map(|numbers| {
+                    let end = numbers.partition_point(|number| *number < end);
+                    numbers.range(..end).rev().copied()
+                });
+                merge(runs.collect(), Reverse).take(MAX_LOOK).map(with_entry).collect()
+            }
         }
     }
 
-    fn entry(&self, number: Number) -> &Entry {
-        // Numbers come from the indexes, which hold kept entries' only.
+    fn entry(&self, number: Number) -> &Arc<Entry> {
+        // Numbers come from the indexes or from the range of what is kept.
         &self.entries[(number - self.first) as usize]
     }
 
-    /// The number of the first entry after `after`.
-    fn number_after(&self, after: EventId) -> Number {
-        self.first + self.entries.partition_point(|entry| entry.id <= after) as Number
+    fn end(&self) -> Number {
+        self.first + self.entries.len() as Number
     }
 
-    /// The numbers of the kept entries after `after` that are selected, in order.
-    fn forwards(&self, selector: &Selector, after: EventId) -> impl Iterator<Item = Number> {
-        let from = self.number_after(after);
-        let runs = self.indexes(selector).into_iter().map(|numbers| {
-            let start = numbers.partition_point(|number| *number < from);
-            numbers.range(start..).copied()
-        });
-        merge(runs.collect(), |number| number)
-    }
-
-    /// The same from the end.
-    fn backwards(&self, selector: &Selector, view: &View) -> impl Iterator<Item = Number> {
-        let runs = self.indexes(selector).into_iter().map(|numbers| numbers.iter().rev().copied());
-        merge(runs.collect(), Reverse).filter(|number| self.shows(view, *number))
-    }
-
-    fn shows(&self, view: &View, number: Number) -> bool {
-        let entry = self.entry(number);
-        view.shows(&entry.channels, entry.private)
-    }
-
-    /// The indexes of the kept channels that `selector` takes in, each once.
-    fn indexes(&self, selector: &Selector) -> Vec<&VecDeque<Number>> {
-        if let [Pattern::Exact(channel)] = selector.patterns() {
-            return self.index.get(channel).into_iter().collect();
-        }
+    /// The indexes of the kept channels that `selector` takes in; `None` if patterns take in so
+    /// many that looking at every entry is cheaper.
+    fn indexes(&self, selector: &Selector) -> Option<Vec<&VecDeque<Number>>> {
         let mut found = BTreeMap::new();
+        let mut looks = 0;
         for pattern in selector.patterns() {
             match pattern {
                 Pattern::Exact(channel) => found.extend(self.index.get_key_value(channel)),
-                Pattern::Wild(_) => found.extend(
-                    self.starting_with(pattern.literal_prefix(), "")
-                        .filter(|(channel, _)| pattern.matches(channel)),
-                ),
+                Pattern::Wild(_) => {
+                    for (channel, numbers) in
+                        starting_with(&self.index, pattern.literal_prefix(), "")
+                    {
+                        looks += 1;
+                        if looks > MAX_LOOK || found.len() > MAX_MERGE {
+                            return None;
+                        }
+                        if pattern.matches(channel) {
+                            found.insert(channel, numbers);
+                        }
+                    }
+                }
             }
         }
-        found.into_values().collect()
-    }
-
-    fn starting_with<'a>(
-        &'a self,
-        prefix: &str,
-        after: &str,
-    ) -> impl Iterator<Item = (&'a Channel, &'a VecDeque<Number>)> {
-        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
-        self.index
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(move |(channel, _)| channel.as_str().starts_with(prefix))
+        Some(found.into_values().collect())
     }
 
     fn channels(&self, prefix: &str, after: &str, limit: usize) -> BTreeMap<Channel, Kept> {
-        self.starting_with(prefix, after)
+        starting_with(&self.index, prefix, after)
             .take(limit)
             .filter_map(|(channel, numbers)| {
                 let last = self.entry(*numbers.back()?);

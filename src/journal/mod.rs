@@ -2,6 +2,7 @@
 
 mod gauge;
 mod memory;
+mod receipts;
 mod sequencer;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -18,7 +19,8 @@ use crate::{
 };
 
 pub use memory::MemoryJournal;
-pub use sequencer::{Listener, Seat, Sequencer};
+use sequencer::Sequencer;
+pub use sequencer::{Listener, News, Seat};
 
 /// The longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
@@ -39,7 +41,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 ///
 /// # Listeners
 /// A [`Listener`] that joined hears every event above the id that `join` returned, each once, in
-/// order. `append` waits while the slowest listener is too far behind (see [`Sequencer`]); a
+/// order. `append` waits while the slowest listener is more than 4,096 events or 64 MiB behind; a
 /// listener that is gone is forgotten.
 ///
 /// # While the store is away
@@ -88,6 +90,9 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'static, Result<BTreeMap<Channel, Kept>, JournalError>>;
 
+    /// The age at which events are forgotten.
+    fn max_age(&self) -> Duration;
+
     /// Whether events can be appended now.
     fn is_ready(&self) -> bool;
 
@@ -118,6 +123,36 @@ impl IdempotencyKey {
     }
 }
 
+/// An event that is encoded but for its id, to be given its place without further work.
+struct Draft {
+    own_id: Option<OwnId>,
+    channels: Vec<Channel>,
+    private: bool,
+    body: Bytes,
+}
+
+impl From<Event> for Draft {
+    fn from(event: Event) -> Self {
+        Self {
+            body: frame::body(&event),
+            own_id: event.id,
+            channels: event.channels,
+            private: event.private,
+        }
+    }
+}
+
+impl Draft {
+    fn at(self, id: EventId) -> Entry {
+        let Self { own_id, channels, private, body } = self;
+        let frame = match &own_id {
+            Some(own) => frame::with_id(own.as_text(), &body),
+            None => frame::with_id(&id.to_string(), &body),
+        };
+        Entry { id, own_id, channels, private, frame }
+    }
+}
+
 /// An event in the journal.
 #[derive(Debug)]
 pub struct Entry {
@@ -134,17 +169,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of `event` at the place `id`.
-    pub fn new(event: Event, id: EventId) -> Self {
-        Self {
-            id,
-            frame: frame::event(&event, id),
-            own_id: event.id,
-            channels: event.channels,
-            private: event.private,
-        }
-    }
-
     /// The id that the frame carries.
     pub fn wire_id(&self) -> WireId {
         match &self.own_id {
@@ -153,19 +177,17 @@ impl Entry {
         }
     }
 
-    /// What the entry counts in the history's and the gauge's bytes.
+    /// What the entry counts in the history's and the gauge's bytes: its frame, its channels'
+    /// names, and 128 bytes for itself and for each channel.
     pub fn cost(&self) -> usize {
-        let names: usize = self.channels.iter().map(|channel| channel.as_str().len()).sum();
-        self.frame.len() + names + 128
+        let channels = self.channels.iter().map(|channel| channel.as_str().len() + 128);
+        self.frame.len() + channels.sum::<usize>() + 128
     }
 
     fn is_for(&self, selector: &Selector, view: &View) -> bool {
         selector.matches(&self.channels) && view.shows(&self.channels, self.private)
     }
 }
-
-/// Events that were appended together, on their way to the listeners.
-pub type News = Arc<[Arc<Entry>]>;
 
 /// From where a subscriber wants to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

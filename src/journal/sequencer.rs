@@ -3,9 +3,30 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    News,
+    Entry,
     gauge::{Backlog, Gauge},
 };
+
+/// Events that were appended together, on their way to the listeners. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct News {
+    entries: Arc<[Arc<Entry>]>,
+    cost: usize,
+}
+
+impl News {
+    /// The events, in order.
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
+    }
+}
+
+impl FromIterator<Arc<Entry>> for News {
+    fn from_iter<I: IntoIterator<Item = Arc<Entry>>>(entries: I) -> Self {
+        let entries: Arc<[_]> = entries.into_iter().collect();
+        Self { cost: entries.iter().map(|entry: &Arc<Entry>| entry.cost()).sum(), entries }
+    }
+}
 
 /// Who hears a journal's events.
 pub trait Listener: Send {
@@ -16,41 +37,39 @@ pub trait Listener: Send {
 /// Hands a journal's events to its listeners, in order.
 ///
 /// A journal has one, under the lock or in the thread that orders its events, so that no two
-/// dispatches overlap and a listener joins between two events. No listener's backlog grows without
-/// bound: before an append, a journal waits for [`room`](Self::room), which comes once each has at
-/// most 4,096 events and 64 MiB left to handle.
+/// dispatches overlap and a listener joins between two events. Before an append, a journal waits
+/// on the sequencer's gauge until each listener has at most 4,096 events and 64 MiB to handle, so
+/// that no backlog grows without bound.
 #[derive(Default)]
-pub struct Sequencer {
+pub(super) struct Sequencer {
     listeners: Vec<(Box<dyn Listener>, Arc<Backlog>)>,
-    gauge: Arc<Gauge>,
+    gauge: Gauge,
 }
 
 impl Sequencer {
     /// Adds a listener; it hears what is dispatched from now on.
-    pub fn join(&mut self, listener: Box<dyn Listener>) -> Seat {
+    pub(super) fn join(&mut self, listener: Box<dyn Listener>) -> Seat {
         let backlog = self.gauge.enter();
         self.listeners.push((listener, backlog.clone()));
         Seat { backlog, gauge: self.gauge.clone() }
     }
 
     /// Hands `news` to every listener, and forgets those that are gone.
-    pub fn dispatch(&mut self, news: &News) {
-        let bytes = news.iter().map(|entry| entry.cost()).sum();
+    pub(super) fn dispatch(&mut self, news: &News) {
         let gauge = &self.gauge;
         self.listeners.retain(|(listener, backlog)| {
-            backlog.add(news.len(), bytes);
-            let there = listener.hear(news.clone());
-            if !there {
+            backlog.add(news.entries.len(), news.cost);
+            let is_there = listener.hear(news.clone());
+            if !is_there {
                 gauge.leave(backlog);
             }
-            there
+            is_there
         });
     }
 
-    /// A wait for room, to be awaited without the lock over the sequencer.
-    pub fn room(&self) -> impl Future<Output = ()> + Send + 'static {
-        let gauge = self.gauge.clone();
-        async move { gauge.room().await }
+    /// The gauge, to be waited on without the lock over the sequencer.
+    pub(super) fn gauge(&self) -> Gauge {
+        self.gauge.clone()
     }
 }
 
@@ -66,14 +85,13 @@ impl fmt::Debug for Sequencer {
 #[derive(Debug)]
 pub struct Seat {
     backlog: Arc<Backlog>,
-    gauge: Arc<Gauge>,
+    gauge: Gauge,
 }
 
 impl Seat {
     /// Says that `news` has been handled.
     pub fn handled(&self, news: &News) {
-        let bytes = news.iter().map(|entry| entry.cost()).sum();
-        self.gauge.handled(&self.backlog, news.len(), bytes);
+        self.gauge.handled(&self.backlog, news.entries.len(), news.cost);
     }
 }
 

@@ -1,0 +1,117 @@
+//! Admission: who may subscribe, and until when.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, watch};
+
+/// How long clients are told to wait before they reconnect, jittered so that they do not all come
+/// back at once.
+const RETRY_MILLIS: std::ops::RangeInclusive<u64> = 2_000..=5_000;
+
+/// Counts a hub's subscribers, and sends them away at its end.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    most: usize,
+    subscribers: AtomicUsize,
+    one_left: Notify,
+    /// When the drain ends, once it has begun.
+    drain: watch::Sender<Option<Instant>>,
+}
+
+/// A place among the subscribers, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Admission>);
+
+/// Why a subscriber is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The hub is going down.
+    #[error("the hub is going down")]
+    Draining,
+    /// The hub has as many subscribers as it may.
+    #[error("the hub is full")]
+    Full,
+}
+
+impl Admission {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            subscribers: AtomicUsize::new(0),
+            one_left: Notify::new(),
+            drain: watch::Sender::new(None),
+        })
+    }
+
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        // Counted before anything is checked: no two get the last place, and a drain that begins
+        // now waits for this one.
+        let before = self.subscribers.fetch_add(1, SeqCst);
+        let permit = Permit(self.clone());
+        if self.is_draining() {
+            Err(Refusal::Draining)
+        } else if before >= self.most {
+            Err(Refusal::Full)
+        } else {
+            Ok(permit)
+        }
+    }
+
+    pub(crate) fn subscribers(&self) -> usize {
+        self.subscribers.load(SeqCst)
+    }
+
+    pub(crate) fn begin_drain(&self, end: Instant) {
+        self.drain.send_replace(Some(end));
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.borrow().is_some()
+    }
+
+    /// Resolves with the end of the drain when it has begun.
+    pub(crate) fn draining(&self) -> impl Future<Output = Instant> + use<> {
+        let mut drain = self.drain.subscribe();
+        async move {
+            let end = drain.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+            // A hub that is gone has no drain to wait for.
+            end.unwrap_or_else(Instant::now)
+        }
+    }
+
+    /// Resolves when the last subscriber has left.
+    pub(crate) async fn all_left(&self) {
+        while self.subscribers() > 0 {
+            let one_left = self.one_left.notified();
+            if self.subscribers() > 0 {
+                one_left.await;
+            }
+        }
+    }
+
+    /// How long a client shall wait before it connects again: jittered, and past the end of a
+    /// drain.
+    pub(crate) fn retry(&self) -> Duration {
+        let remains = self.drain.borrow().map(|end| end.saturating_duration_since(Instant::now()));
+        remains.unwrap_or_default() + Duration::from_millis(fastrand::u64(RETRY_MILLIS))
+    }
+}
+
+impl Permit {
+    pub(crate) fn retry(&self) -> Duration {
+        self.0.retry()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.subscribers.fetch_sub(1, SeqCst);
+        self.0.one_left.notify_waiters();
+    }
+}
