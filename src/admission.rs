@@ -75,13 +75,16 @@ impl Admission {
         self.drain.borrow().is_some()
     }
 
-    /// Resolves with the end of the drain when it has begun.
-    pub(crate) fn draining(&self) -> impl Future<Output = Instant> + use<> {
+    /// Resolves when the drain has begun, with the span over which subscribers shall leave: with
+    /// few of them it need not be long.
+    pub(crate) fn draining(self: &Arc<Self>) -> impl Future<Output = Duration> + use<> {
         let mut drain = self.drain.subscribe();
+        let admission = self.clone();
         async move {
             let end = drain.wait_for(Option::is_some).await.ok().and_then(|end| *end);
-            // A hub that is gone has no drain to wait for.
-            end.unwrap_or_else(Instant::now)
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let few = Duration::from_millis(25) * admission.subscribers() as u32;
+            left.unwrap_or_default().mul_f64(0.8).min(few)
         }
     }
 

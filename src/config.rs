@@ -66,7 +66,9 @@ impl Default for HubConfig {
 pub struct ServerConfig {
     /// Worker threads.
     pub workers: usize,
-    /// A peer that takes no byte for so long is cut off.
+    /// Connections of a worker; more wait to be accepted.
+    pub connections: usize,
+    /// A peer that acknowledges nothing, or leaves its window closed, for so long is cut off.
     pub stall: Duration,
     /// Over how long the subscribers are sent away when the server stops.
     pub drain: Duration,
@@ -80,6 +82,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            connections: 100_000,
             stall: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             send_buffer: 128 * 1024,

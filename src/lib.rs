@@ -19,7 +19,8 @@
 //! * [`hub`]: what handlers and apps hold: publish, subscribe, channels, drain. [`listing`] is what
 //!   it tells of channels.
 //! * [`http`]: the bridge; every route on one page.
-//! * [`server`]: listeners and workers, start-up and drain.
+//! * [`server`]: listeners and workers, start-up and drain. A `connection` ends when its client keeps
+//!   a worker busy.
 //!
 //! The way of an event: `http::publish` → [`Hub::publish`](hub::Hub::publish) →
 //! [`Journal::append`](journal::Journal::append) → the journal's sequencer → a `Broadcast` to every
@@ -43,6 +44,7 @@ pub mod subscriber;
 
 mod admission;
 mod broadcaster;
+mod connection;
 mod frame;
 #[cfg(test)]
 mod model;

@@ -1,17 +1,24 @@
 //! The server: listeners, workers and a hub, from start-up to drain.
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{fmt, io, net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, middleware, web};
+use actix_http::{HttpService, Request, Response, body::MessageBody};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
+use actix_web::{App, dev::AppConfig, error::DispatchError, middleware, rt::net::TcpStream, web};
 use futures_util::future::{self, join_all};
 use socket2::SockRef;
 
-use crate::{config::ServerConfig, http, hub::Hub};
+use crate::{config::ServerConfig, connection::Connection, http, hub::Hub};
 
 /// Keeps idle connections of publishers and proxies for longer than proxies do.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client that is sent away may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
 /// From so many bytes on, a response is handed to the kernel: a head and a small body together,
 /// but each piece of a stream at once.
 const WRITE_BUFFER: usize = 1024;
@@ -32,40 +39,27 @@ pub async fn serve(
     abort: impl Future<Output = ()>,
 ) -> io::Result<()> {
     prepare(&listener, &config)?;
-    let any_origin = config.any_origin;
     let public = {
         let hub = hub.clone();
-        HttpServer::new(move || {
+        let builder = builder(config.workers).max_concurrent_connections(config.connections);
+        let signal = builder.graceful_shutdown_signal();
+        let app = move || {
+            let guard = middleware::from_fn(http::from_this_machine);
             App::new()
-                .wrap(middleware::Condition::new(
-                    !any_origin,
-                    middleware::from_fn(http::from_this_machine),
-                ))
+                .wrap(middleware::Condition::new(!config.any_origin, guard))
                 .configure(http::configure(hub.clone()))
                 .default_service(web::to(http::not_found))
-        })
-        .workers(config.workers)
-        // The hub bounds its subscribers itself, and answers who is too many.
-        .max_connections(usize::MAX)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .h1_allow_half_closed(false)
-        .h1_write_buffer_size(WRITE_BUFFER)
-        .shutdown_timeout(LAST_ANSWERS_SECS)
-        .disable_signals()
-        .listen(listener)?
-        .run()
+        };
+        builder.listen("herald", listener, move || http1(app(), signal.clone()))?.run()
     };
     let admin = match admin {
         Some(listener) => {
             let hub = hub.clone();
-            let server =
-                HttpServer::new(move || App::new().configure(http::configure_admin(hub.clone())))
-                    .workers(1)
-                    .disable_signals()
-                    .shutdown_timeout(LAST_ANSWERS_SECS)
-                    .listen(listener)?;
-            Some(server.run())
+            let builder = builder(1);
+            let signal = builder.graceful_shutdown_signal();
+            let app = move || App::new().configure(http::configure_admin(hub.clone()));
+            let service = move || http1(app(), signal.clone());
+            Some(builder.listen("herald-admin", listener, service)?.run())
         }
         None => None,
     };
@@ -83,17 +77,53 @@ pub async fn serve(
         abort.await;
         stop(false).await;
     };
+    // The servers end only when told to, and must be polled while they do.
     let serving = async {
         match admin {
             Some(admin) => tokio::try_join!(public, admin).map(drop),
             None => public.await,
         }
     };
-    // The servers end only when told to, and must be polled while they are.
     tokio::select! {
         result = future::try_join(serving, drain) => result.map(drop),
         () = abort => Ok(()),
     }
+}
+
+fn builder(workers: usize) -> ServerBuilder {
+    Server::build().workers(workers).disable_signals().shutdown_timeout(LAST_ANSWERS_SECS)
+}
+
+/// An app over HTTP/1, as `HttpServer` would serve it but with connections of our own.
+fn http1<S, B>(
+    app: impl IntoServiceFactory<S, Request>,
+    stopping: GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
+where
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Future: 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    B: MessageBody + 'static,
+{
+    let app = app.into_factory().map_err(|error| error.into().error_response());
+    let http = HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(LINGER)
+        .h1_allow_half_closed(false)
+        .h1_write_buffer_size(WRITE_BUFFER)
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .h1(map_config(app, |()| AppConfig::default()));
+    fn_service(async |io: TcpStream| {
+        let peer = io.peer_addr().ok();
+        Ok::<_, DispatchError>((Connection::new(io), peer))
+    })
+    .and_then(http)
 }
 
 /// Sets what every accepted connection inherits from its listener.

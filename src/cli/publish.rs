@@ -18,8 +18,9 @@ use super::{
     client::{self, HubAddress, Patience},
 };
 
-/// The most lines in one request, and the most bytes after which no further line joins it.
+/// The most lines in one request.
 const MAX_LINES: usize = 500;
+/// The most bytes in one request of several lines.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// Publish an event, or one for each line of standard input
@@ -91,10 +92,9 @@ impl Publish {
                 match stdin.read_until(b'\n', &mut line).await {
                     Ok(0) => break,
                     Ok(_) => {
-                        let line = String::from_utf8_lossy(&line)
-                            .trim_end_matches(['\r', '\n'])
-                            .to_owned();
-                        if sender.send(Ok(line)).await.is_err() {
+                        let line = String::from_utf8(line).map_err(std::io::Error::other);
+                        let line = line.map(|line| line.trim_end_matches(['\r', '\n']).to_owned());
+                        if sender.send(line).await.is_err() {
                             break;
                         }
                     }
@@ -105,20 +105,27 @@ impl Publish {
                 }
             }
         });
-        while let Some(line) = lines.recv().await {
-            let mut body = self.item(&line?)?;
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(item) => item,
+                None => match lines.recv().await {
+                    Some(line) => self.item(&line?)?,
+                    None => return Ok(()),
+                },
+            };
+            let mut body = first;
             for _ in 1..MAX_LINES {
-                if body.len() > MAX_BYTES {
+                let Ok(line) = lines.try_recv() else { break };
+                let item = self.item(&line?)?;
+                if body.len() + item.len() > MAX_BYTES {
+                    next = Some(item);
                     break;
                 }
-                match lines.try_recv() {
-                    Ok(line) => body += &self.item(&line?)?,
-                    Err(_) => break,
-                }
+                body += &item;
             }
             self.post(client, "/events", "application/x-ndjson", body).await?;
         }
-        Ok(())
     }
 
     fn item(&self, data: &str) -> Result<String, Error> {

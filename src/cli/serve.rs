@@ -22,6 +22,9 @@ use super::Error;
 /// Connections that may wait to be accepted: a crowd that comes back at once.
 const BACKLOG: i32 = 4_096;
 
+/// Open files left to everything but the public listener's connections.
+const SPARE_FILES: usize = 128;
+
 /// Serve a hub (the default)
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -49,7 +52,7 @@ pub(crate) struct Serve {
     /// Ping a stream that was quiet for so long
     #[arg(long, env = "HERALD_PING", default_value = "15s", value_parser = span, value_name = "TIME")]
     ping: Duration,
-    /// Cut off a client that takes nothing for so long
+    /// Cut off a client whose connection takes nothing for so long (TCP_USER_TIMEOUT)
     #[arg(long, env = "HERALD_STALL", default_value = "30s", value_parser = span, value_name = "TIME")]
     stall: Duration,
     /// On SIGTERM, send the subscribers away over so long
@@ -100,10 +103,6 @@ impl Serve {
                     .map_err(|error| format!("{error} (--admin off does without)"))?,
             ),
         };
-        // Each connection is an open file, and the soft limit is often 1,024.
-        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-            log::warn!("cannot raise the limit on open files: {error}");
-        }
         let mut signals = Signals::new()?;
         let mut more_signals = Signals::new()?;
         announce(&listener, admin.as_ref())?;
@@ -136,14 +135,26 @@ impl Serve {
 
     fn server_config(&self) -> ServerConfig {
         let defaults = ServerConfig::default();
+        let workers = self.workers.map_or(defaults.workers, usize::from);
         ServerConfig {
-            workers: self.workers.map_or(defaults.workers, usize::from),
+            workers,
+            connections: open_files().saturating_sub(SPARE_FILES) / workers,
             stall: self.stall,
             drain: self.drain,
             send_buffer: self.send_buffer,
             any_origin: self.insecure,
         }
     }
+}
+
+/// How many files this process may open, after it asked for as many as it can get: each connection
+/// is one, and the soft limit is often 1,024.
+fn open_files() -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        log::warn!("cannot raise the limit on open files: {error}");
+        1024
+    });
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, Error> {

@@ -57,6 +57,9 @@ fn split(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
 }
 
 fn parse_item(item: &RawValue, most_channels: usize) -> Result<Event, Error> {
+    if !item.get().starts_with('{') {
+        return Err(Error::Invalid("an event must be a JSON object".into()));
+    }
     let item: Item<'_> = serde_json::from_str(item.get()).map_err(Error::invalid)?;
     let names = match (item.channel, item.channels) {
         (Some(channel), None) => vec![channel],
@@ -68,17 +71,20 @@ fn parse_item(item: &RawValue, most_channels: usize) -> Result<Event, Error> {
         return Err(Error::Invalid(format!("{count} channels; give 1 to {most_channels}")));
     }
     let channels = names.iter().map(|name| channel_to_publish_to(name));
-    let mut event = Event::on(channels.collect::<Result<_, _>>()?, data(item.data));
+    let mut event = Event::on(channels.collect::<Result<_, _>>()?, data(item.data)?);
     let private = item.private.unwrap_or(false);
     event = About { event: item.event, id: item.id, retry: item.retry, private }.apply_to(event)?;
     Ok(event)
 }
 
 /// A string goes out as its text, any other JSON compact.
-fn data(json: Option<&RawValue>) -> ByteString {
-    let Some(json) = json else { return ByteString::new() };
-    match serde_json::from_str::<String>(json.get()) {
-        Ok(text) => text.into(),
-        Err(_) => compact(json),
+fn data(json: Option<&RawValue>) -> Result<ByteString, Error> {
+    match json {
+        None => Ok(ByteString::new()),
+        Some(json) if json.get().starts_with('"') => {
+            let text: String = serde_json::from_str(json.get()).map_err(Error::invalid)?;
+            Ok(text.into())
+        }
+        Some(json) => Ok(compact(json)),
     }
 }

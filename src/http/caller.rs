@@ -53,13 +53,17 @@ fn header(req: &ServiceRequest, name: HeaderName) -> Result<Option<&str>, Error>
     text.transpose().map_err(|_| Error::Invalid(format!("{name} must be ASCII")))
 }
 
-/// `localhost` or an address, with or without a port.
+/// `localhost` or an address, with or without a port (RFC 9110, 7.2).
 fn is_local_name(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => authority.split(':').next().unwrap_or_default(),
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, port),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    let is_port = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    is_port && (host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok())
 }
 
 #[cfg(test)]
@@ -86,6 +90,10 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "[evil]",
+            "localhost:80@evil.example",
+            "localhost:abc",
+            "127.0.0.1:80:90",
+            "[::1]evil",
         ] {
             assert!(!is_local_name(foreign), "{foreign}");
         }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use actix_web::{
@@ -17,11 +17,7 @@ use actix_web_lab::sse::{Data as Message, Event, Sse};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{
-    error::Error,
-    stream::{Guarded, respond},
-    subscribe::refuse,
-};
+use super::{error::Error, stream::respond, subscribe::refuse};
 use crate::{admission::Permit, frame, hub::Hub};
 
 /// Streams the time once a second. Counts as a subscriber.
@@ -40,16 +36,15 @@ pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpRespons
         Some((Ok::<_, Infallible>(Event::from(Message::new(now))), interval))
     });
     let draining = hub.admission().draining();
-    let leave = async {
-        let end = draining.await;
+    let leave = async move {
+        let span = draining.await;
         // Not all clocks at once.
-        let share = 0.8 * fastrand::f64();
-        tokio::time::sleep(end.saturating_duration_since(Instant::now()).mul_f64(share)).await;
+        tokio::time::sleep(span.mul_f64(fastrand::f64())).await;
     };
     let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)
         .with_retry_duration(permit.retry());
-    Ok(respond(&req, Guarded::new(Clock { sse, permit, has_left: false })))
+    Ok(respond(&req, Clock { sse, permit, has_left: false }))
 }
 
 /// A clock that says when to come back before it ends.

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_web::{
@@ -57,66 +57,5 @@ impl MessageBody for Subscriber {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         futures_util::Stream::poll_next(self, cx).map(|piece| piece.map(Ok))
-    }
-}
-
-/// So many needless polls ...
-const MAX_NEEDLESS: u32 = 4_096;
-/// ... in so short a time, and the stream ends.
-const NEEDLESS_SPAN: Duration = Duration::from_secs(10);
-
-/// Ends a stream whose client keeps the worker busy.
-///
-/// actix-http wakes a connection again and again while 16 more requests and 128 KiB wait behind a
-/// response that has not ended, and does so even after the client is gone. The body can tell: it
-/// is polled without having anything new. Ending it with an error closes the connection.
-pub(super) struct Guarded<B> {
-    body: B,
-    was_pending: bool,
-    needless: u32,
-    since: Instant,
-}
-
-impl<B> Guarded<B> {
-    pub(super) fn new(body: B) -> Self {
-        Self { body, was_pending: false, needless: 0, since: Instant::now() }
-    }
-
-    /// Counts a poll that found nothing right after another that found nothing.
-    fn is_abused(&mut self) -> bool {
-        self.needless += 1;
-        if self.needless < MAX_NEEDLESS {
-            return false;
-        }
-        self.needless = 0;
-        let since = std::mem::replace(&mut self.since, Instant::now());
-        since.elapsed() < NEEDLESS_SPAN
-    }
-}
-
-impl<B> MessageBody for Guarded<B>
-where
-    B: MessageBody + Unpin,
-    B::Error: Into<Box<dyn std::error::Error>>,
-{
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_next(cx);
-        let is_pending = polled.is_pending();
-        let needless = is_pending && std::mem::replace(&mut this.was_pending, is_pending);
-        this.was_pending = is_pending;
-        if needless && this.is_abused() {
-            return Poll::Ready(Some(Err("the client sends requests behind a stream".into())));
-        }
-        polled.map(|piece| piece.map(|piece| piece.map_err(Into::into)))
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     error::Error,
     params::{self, channel_in_path},
-    stream::{self, Guarded},
+    stream,
 };
 use crate::{
     channel::{Channel, Pattern, Selector, View},
@@ -91,7 +91,7 @@ async fn subscribe(
         return Ok(stream::respond(req, ()));
     }
     match hub.subscribe(subscription).await {
-        Ok(subscriber) => Ok(stream::respond(req, Guarded::new(subscriber))),
+        Ok(subscriber) => Ok(stream::respond(req, subscriber)),
         Err(error) => refuse(req, hub, error),
     }
 }
