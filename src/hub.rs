@@ -259,3 +259,68 @@ pub enum SubscribeError {
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+    use crate::{
+        config::History,
+        event::Event,
+        journal::{Listener, MemoryJournal, News},
+    };
+
+    fn channel(name: &str) -> Channel {
+        Channel::parse(name).unwrap()
+    }
+
+    fn batch(name: &str, events: usize) -> Batch {
+        Batch { events: vec![Event::new(channel(name), "x"); events], key: None }
+    }
+
+    #[test]
+    fn a_busy_channel_keeps_no_other_from_its_subscribers() {
+        actix_web::rt::System::new().block_on(async {
+            let hub = Hub::new(MemoryJournal::new(History::default()), HubConfig::default());
+            for _ in 0..200 {
+                let crowd = hub.subscribe(Subscription::new(channel("busy"))).await.unwrap();
+                actix_web::rt::spawn(crowd.for_each(|_| async {}));
+            }
+            let mut quiet = hub.subscribe(Subscription::new(channel("quiet"))).await.unwrap();
+            quiet.next().await.unwrap();
+            let busy = hub.clone();
+            actix_web::rt::spawn(async move {
+                loop {
+                    busy.publish(batch("busy", 1)).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            });
+            hub.publish(batch("quiet", 1)).await.unwrap();
+            let event = tokio::time::timeout(Duration::from_secs(5), quiet.next()).await;
+            assert!(event.is_ok(), "starved");
+        });
+    }
+
+    /// Hears, and never says that it has handled what it heard.
+    struct Stuck;
+
+    impl Listener for Stuck {
+        fn hear(&self, _: News) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn publishers_wait_for_the_slowest_listener_but_not_for_ever() {
+        let journal = MemoryJournal::new(History::default());
+        let (seat, _) = journal.join(Box::new(Stuck));
+        let publish_timeout = Duration::from_millis(50);
+        let hub = Hub::new(journal, HubConfig { publish_timeout, ..HubConfig::default() });
+        hub.publish(batch("a", 4_096)).await.unwrap();
+        hub.publish(batch("a", 1)).await.unwrap();
+        assert_eq!(hub.publish(batch("a", 1)).await, Err(PublishError::Busy));
+        drop(seat);
+        hub.publish(batch("a", 1)).await.unwrap();
+    }
+}

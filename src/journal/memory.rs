@@ -482,3 +482,102 @@ fn merge<K: Ord>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    fn channel(name: &str) -> Channel {
+        Channel::parse(name).unwrap()
+    }
+
+    fn selector(texts: &[&str]) -> Selector {
+        Selector::new(texts.iter().map(|text| Pattern::parse(text).unwrap()))
+    }
+
+    fn append(log: &mut Log, names: &[&str], now: u64) -> EventId {
+        let event = Event::on(names.iter().map(|name| channel(name)).collect(), "x");
+        log.append(vec![event.into()], None, now).unwrap();
+        log.head
+    }
+
+    fn looked_at(log: &Log, texts: &[&str]) -> usize {
+        log.candidates(&selector(texts), log.floor).entries.len()
+    }
+
+    #[test]
+    fn a_selection_of_few_channels_looks_at_their_events_only() {
+        let mut log = Log::new(History::default(), 1);
+        append(&mut log, &["sparse/a", "sparse/b"], 1);
+        for number in 0..10_000 {
+            append(&mut log, &[&format!("busy/{}", number % 1_000)], 1);
+        }
+        append(&mut log, &["sparse/b"], 1);
+        assert_eq!(looked_at(&log, &["sparse/b"]), 2);
+        assert_eq!(looked_at(&log, &["sparse/a", "sparse/b"]), 2);
+        assert_eq!(looked_at(&log, &["sparse/*"]), 2);
+        assert_eq!(looked_at(&log, &["sparse/*", "none"]), 2);
+        assert_eq!(looked_at(&log, &["busy/7"]), 10);
+        assert_eq!(looked_at(&log, &["**"]), MAX_LOOK, "and no more at once");
+        assert_eq!(looked_at(&log, &["*/b"]), MAX_LOOK);
+    }
+
+    #[test]
+    fn a_page_compares_only_so_much() {
+        let mut log = Log::new(History::default(), 1);
+        let names: Vec<_> = (0..100).map(|number| format!("c{number}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        for _ in 0..500 {
+            append(&mut log, &names, 1);
+        }
+        let patterns: Vec<_> = (0..100).map(|number| format!("*/{number}")).collect();
+        let selector = selector(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut after = log.floor;
+        let mut pages = 0;
+        loop {
+            let page = log.candidates(&selector, after).page(&selector, &View::All, after, 9);
+            assert!(page.at_head || page.through > after);
+            (after, pages) = (page.through, pages + 1);
+            if page.at_head {
+                break;
+            }
+        }
+        assert_eq!((after, pages), (log.head, 250));
+    }
+
+    #[test]
+    fn a_span_begins_after_the_last_event_before_it() {
+        let mut log = Log::new(History::default(), 500);
+        let ids: Vec<_> =
+            [1_000, 2_000, 3_000].iter().map(|now| append(&mut log, &["a"], *now)).collect();
+        let mut since = |millis| log.place(&Start::Since(Duration::from_millis(millis)), 3_000).0;
+        assert_eq!(since(0), Some(ids[1]));
+        assert_eq!(since(1_000), Some(ids[0]));
+        assert_eq!(since(999), Some(ids[1]));
+        assert_eq!(since(60_000), Some(EventId::new(500, 0)));
+    }
+
+    #[test]
+    fn events_are_forgotten_at_their_age_some_at_a_time() {
+        let history = History { age: Duration::from_millis(100), ..History::default() };
+        let mut log = Log::new(history, 1);
+        for _ in 0..2 * MAX_LOOK {
+            append(&mut log, &["a"], 1_000);
+        }
+        log.evict(1_100);
+        assert_eq!(log.entries.len(), 2 * MAX_LOOK);
+        log.evict(1_101);
+        assert_eq!(log.entries.len(), MAX_LOOK);
+        log.evict(1_101);
+        assert_eq!((log.entries.len(), log.bytes, log.index.len()), (0, 0, 0));
+        assert_eq!(log.floor, log.head);
+    }
+
+    #[test]
+    fn ids_grow_when_the_clock_goes_back() {
+        let mut log = Log::new(History::default(), 2_000);
+        let first = append(&mut log, &["a"], 2_000);
+        assert!(append(&mut log, &["a"], 1_000) > first);
+    }
+}

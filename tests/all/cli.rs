@@ -121,7 +121,7 @@ async fn a_restart_of_the_hub_ends_neither_publish_nor_tail() {
     let mut stdin = publish.stdin.take().unwrap();
     stdin.write_all(b"before\n").await.unwrap();
     assert_eq!(line(&mut lines).await, "before");
-    drop(hub);
+    hub.kill().await;
     stdin.write_all(b"between\n").await.unwrap();
     let hub = Hub::start_on(port, &[]).await;
     until(async || hub.subscribers("demo").await == 1).await;

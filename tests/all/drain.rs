@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::hub::{Hub, refused, until, within};
 
 #[tokio::test]
@@ -19,6 +21,7 @@ async fn a_drain_delivers_everything_and_says_when_to_come_back() {
     let gently = hub.get("/events/demo").header("Accept", "text/event-stream");
     assert_eq!(within(gently.send()).await.unwrap().status(), 200);
     let during = hub.publish("demo", "during").await;
+    let mut got_during = 0;
     let mut ends = Vec::new();
     for mut stream in streams {
         let (mut data, mut retry) = (Vec::new(), None);
@@ -32,10 +35,12 @@ async fn a_drain_delivers_everything_and_says_when_to_come_back() {
             data.len() == 1
                 || (data[1] == "during" && stream.last_event_id.as_ref() == Some(&during))
         );
+        got_during += data.len() - 1;
         let remains = Duration::from_secs(4).saturating_sub(start.elapsed());
         assert!(Duration::from_millis(retry.expect("a farewell")) >= remains);
         ends.push(start.elapsed());
     }
+    assert!(got_during > 0, "publishing goes on during a drain");
     assert!(ends[59] - ends[0] >= Duration::from_millis(300), "not all at once: {ends:?}");
     assert!(hub.exit().await.success());
     assert!(start.elapsed() < Duration::from_secs(5));
@@ -80,10 +85,30 @@ async fn a_drain_waits_for_nobody_longer_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_publisher_at_the_end_of_a_drain_is_told() {
+    let mut hub = Hub::start_with(&["--drain", "1s"]).await;
+    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    until(async || hub.subscribers("demo").await == 1).await;
+    for _ in 0..10 {
+        hub.publish("demo", "x".repeat(1_000_000)).await;
+    }
+    let head = "POST /events/demo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx";
+    let mut late = hub.raw(head).await;
+    hub.signal("-TERM");
+    let post = async || hub.post("/events/demo", "x").send().await;
+    until(async || !post().await.is_ok_and(|answer| answer.status() == 200)).await;
+    late.write_all(b"y").await.unwrap();
+    let mut answer = String::new();
+    within(late.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(hub.exit().await.success());
+}
+
+#[tokio::test]
 async fn the_clock_ends_with_the_hub() {
     let mut hub = Hub::start_with(&["--drain", "1h"]).await;
     let clock = hub.subscribe("/time").await;
     hub.signal("-TERM");
-    clock.all().await;
+    assert!(clock.last_retry().await.is_some_and(|retry| retry >= 3_600_000));
     assert!(hub.exit().await.success());
 }

@@ -133,6 +133,11 @@ impl Hub {
         assert!(done.unwrap().success());
     }
 
+    /// Ends without a farewell.
+    pub(crate) async fn kill(mut self) {
+        within(self.process.kill()).await.unwrap();
+    }
+
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         within(self.process.wait()).await.unwrap()
     }
@@ -252,6 +257,15 @@ impl Events {
     /// The next event's data.
     pub(crate) async fn data(&mut self) -> String {
         self.next().await.data.unwrap()
+    }
+
+    /// Reads to the end, and returns the `retry` of the last block.
+    pub(crate) async fn last_retry(mut self) -> Option<u64> {
+        let mut retry = None;
+        while let Some(block) = self.block().await {
+            retry = block.retry;
+        }
+        retry
     }
 
     pub(crate) async fn all(mut self) -> Vec<Sse> {

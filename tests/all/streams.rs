@@ -81,9 +81,9 @@ async fn subscribers_on_every_worker_get_the_same_order() {
 #[tokio::test]
 async fn a_quiet_stream_gets_lone_comment_lines() {
     let hub = Hub::start_with(&["--ping", "200ms"]).await;
+    let start = Instant::now();
     let mut stream = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let mut text = String::new();
-    let start = Instant::now();
     within(async {
         let mut buffer = [0; 4096];
         while text.matches("\r\n:\n\r\n").count() < 3 {
@@ -112,7 +112,8 @@ async fn positions_come_in_time_however_long_the_pings_take() {
         let id = hub.publish("busy", "x").await;
         let published = Instant::now();
         assert_eq!(events.block().await.unwrap().id.unwrap(), id);
-        assert!(published.elapsed() <= Duration::from_millis(600));
+        // A quarter of the history's age, and some for a busy machine.
+        assert!(published.elapsed() <= Duration::from_millis(900));
     }
 }
 
@@ -128,7 +129,8 @@ async fn a_finite_stream_ends_by_itself() {
     assert_eq!(data("/events/demo?wait=0").await, [""; 0]);
     assert_eq!(data("/events/demo?wait=0&last=3").await, ["7", "8", "9"]);
     assert_eq!(data("/events/demo?last=5&limit=2").await, ["5", "6"]);
-    assert_eq!(data("/events/demo?since=1h&limit=10").await.len(), 10);
+    assert_eq!(data("/events/demo?wait=0&since=1h").await.len(), 10);
+    assert_eq!(data("/events/demo?wait=0&since=0s").await.len(), 0);
     assert_eq!(data("/events/demo?last_event_id=earliest&limit=1").await, ["0"]);
     assert_eq!(data("/events/demo?wait=0&last=100").await.len(), 10);
     assert_eq!(data("/events/*?wait=0&last=1").await, ["9"]);
