@@ -41,6 +41,9 @@ const SLICE: usize = 16;
 /// late.
 pub(crate) const SPANS: u32 = 4;
 
+/// The shortest of these spans, whatever is asked for.
+const MIN_SPAN: Duration = Duration::from_millis(10);
+
 /// How often a draining broadcaster sends some subscribers away.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// The fewest it sends away in a step, so that a small hub need not wait.
@@ -101,7 +104,7 @@ impl Broadcaster {
                 router: Router::default(),
                 stirred: VecDeque::new(),
                 flushing: false,
-                ping_span: beat / SPANS,
+                ping_span: (beat / SPANS).max(MIN_SPAN),
                 found: Vec::new(),
                 wakers: Vec::with_capacity(SLICE),
             }
