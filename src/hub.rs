@@ -239,15 +239,18 @@ impl fmt::Debug for Hub {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The hub takes no more events.
-    #[error("the hub is going down")]
+    #[error("the hub is going down; nothing was published: publish to another, or later")]
     Closed,
     /// Subscribers or the journal did not make room in time.
-    #[error("the hub is busy")]
+    #[error("the hub is busy; {MAY_BE_KEPT}")]
     Busy,
     /// The journal cannot take them now.
-    #[error(transparent)]
+    #[error("{0}; {MAY_BE_KEPT}")]
     Journal(JournalError),
 }
+
+const MAY_BE_KEPT: &str =
+    "the events may have been kept: publish them again with the same Idempotency-Key";
 
 /// Why a subscriber was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -296,6 +299,10 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             });
+            let mut witness = hub.subscribe(Subscription::new(channel("busy"))).await.unwrap();
+            for _ in 0..10 {
+                witness.next().await.unwrap();
+            }
             hub.publish(batch("quiet", 1)).await.unwrap();
             let event = tokio::time::timeout(Duration::from_secs(5), quiet.next()).await;
             assert!(event.is_ok(), "starved");

@@ -29,7 +29,7 @@ pub(crate) enum Error {
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
     Method { method: Method, allow: String },
-    #[error("{0}; the events may have been kept: try again with the same Idempotency-Key")]
+    #[error("{0}")]
     Publish(PublishError),
     #[error("{0}; try again later")]
     Subscribe(SubscribeError),

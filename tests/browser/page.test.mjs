@@ -61,7 +61,7 @@ test("events appear as they come, the newest first", async (t) => {
   const page = await openPage(t, hub);
   const { id } = await publish(hub, "demo", "<b>not markup</b>");
   await page.waitForSelector(`#events li[data-id="${id}"]`);
-  await publish(hub, "demo", '{"a":[1,2]}', "event=notification");
+  await publish(hub, "demo/deeper", '{"a":[1,2]}', "event=notification");
   const newest = page.locator("#events li").first();
   await page.waitForSelector('#events li[data-type="notification"]');
   assert.equal(await newest.getAttribute("data-type"), "notification");
