@@ -1,6 +1,7 @@
 //! The journal: one ordered log of events, and the contract of whoever keeps it.
 
 mod gauge;
+mod log;
 mod memory;
 mod receipts;
 mod sequencer;
