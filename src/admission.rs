@@ -14,6 +14,12 @@ use tokio::sync::{Notify, watch};
 /// back at once.
 const RETRY_MILLIS: std::ops::RangeInclusive<u64> = 2_000..=5_000;
 
+/// The share of a drain in which subscribers are asked to leave: the last need some time to get
+/// what they miss.
+pub(crate) const ASKING_SHARE: f64 = 0.8;
+/// Where there are few subscribers, a drain asks one in this time and is over sooner.
+pub(crate) const ASKING_PACE: Duration = Duration::from_millis(25);
+
 /// Counts a hub's subscribers, and sends them away at its end.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -83,8 +89,8 @@ impl Admission {
         async move {
             let end = drain.wait_for(Option::is_some).await.ok().and_then(|end| *end);
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let few = Duration::from_millis(25) * admission.subscribers() as u32;
-            left.unwrap_or_default().mul_f64(0.8).min(few)
+            let few = ASKING_PACE.mul_f64(admission.subscribers() as f64);
+            left.unwrap_or_default().mul_f64(ASKING_SHARE).min(few)
         }
     }
 

@@ -3,6 +3,26 @@
 
 use std::time::Duration;
 
+/// The longest span of time that can be asked for.
+const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Reads a span of time such as `90s`, `500ms` or `1h30m`, of a year at most.
+///
+/// # Errors
+/// Says what a span looks like.
+pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
+    // Numbers so long that their sum could overflow are beyond the year anyway.
+    let has_long_number =
+        text.split(|char: char| !char.is_ascii_digit()).any(|digits| digits.len() > 12);
+    let span = if has_long_number { None } else { humantime::parse_duration(text).ok() };
+    span.filter(|span| *span <= MAX_SPAN).ok_or(SpanError)
+}
+
+/// Not a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a span of time such as 90s, 500ms or 1h30m, of a year at most")]
+pub struct SpanError;
+
 /// How much of the past a journal keeps, for the whole hub: whichever bound is reached first.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -87,6 +107,28 @@ impl Default for ServerConfig {
             drain: Duration::from_secs(10),
             send_buffer: 128 * 1024,
             any_origin: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_read_within_bounds() {
+        assert_eq!(parse_span("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse_span("0s"), Ok(Duration::ZERO));
+        for bad in [
+            "",
+            "soon",
+            "-1s",
+            "366d",
+            "18446744073709551615s1000ms",
+            "584554530872y1000ms",
+            "999999999999y999999999999y",
+        ] {
+            assert_eq!(parse_span(bad), Err(SpanError), "{bad:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 pub use crate::admission::Refusal;
 use crate::{
-    admission::Admission,
+    admission::{ASKING_SHARE, Admission},
     broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
     channel::{Channel, Selector, View},
     config::HubConfig,
@@ -22,9 +22,6 @@ use crate::{
     listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope},
     subscriber::{Subscriber, Subscription},
 };
-
-/// The share of a drain in which subscribers are asked to leave.
-const LAST_ASKED: f32 = 0.8;
 
 /// Publishes to a journal and hands out its events. Cheap to clone.
 #[derive(Clone)]
@@ -139,8 +136,7 @@ impl Hub {
     pub async fn drain(&self, over: Duration) -> Result<(), JournalError> {
         let start = Instant::now();
         self.0.admission.begin_drain(start + over);
-        // The last are asked early enough to get what they miss.
-        let drain = Drain { end: start + over.mul_f32(LAST_ASKED) };
+        let drain = Drain { end: start + over.mul_f64(ASKING_SHARE) };
         self.broadcasters().iter().for_each(|broadcaster| broadcaster.do_send(drain));
         if tokio::time::timeout(over, self.0.admission.all_left()).await.is_err() {
             log::warn!("drain is over before all have left: subscribers={}", self.subscribers());

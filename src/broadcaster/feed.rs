@@ -40,7 +40,7 @@ pub(crate) struct Feed {
     generation: u64,
     /// Where the flush stands in `subscribers`, and the generation it started from.
     walk: Option<Walk>,
-    join: Option<Join>,
+    joined: Option<Joined>,
     beat: Beat,
     /// How many spans of time have ended since the last traffic.
     spans: u32,
@@ -75,7 +75,7 @@ struct Walk {
 
 /// Several frames joined once for all that stand at the same place.
 #[derive(Debug)]
-struct Join {
+struct Joined {
     first: EventId,
     through: EventId,
     events: usize,
@@ -121,7 +121,7 @@ impl Feed {
             subscribers: Slab::new(),
             generation: 0,
             walk: None,
-            join: None,
+            joined: None,
             beat: Beat { number: 0, position: None },
             spans: 0,
         }
@@ -145,8 +145,8 @@ impl Feed {
             self.lift(cursor);
             self.trim();
         }
-        if self.subscribers.is_empty() {
-            // The slots' memory goes back after a crowd has left.
+        if self.subscribers.len() < self.subscribers.capacity() / 4 {
+            // After a crowd has left, its slots need not be walked any more, nor kept.
             self.subscribers.shrink_to_fit();
         }
     }
@@ -291,12 +291,12 @@ impl Feed {
     /// hand-out.
     fn frames_from(&mut self, next: usize, most: usize) -> (Bytes, usize, EventId) {
         let first = self.ring[next].id;
-        if let Some(join) = &self.join
-            && join.first == first
-            && join.events <= most
-            && (join.through == self.newest || join.is_full)
+        if let Some(joined) = &self.joined
+            && joined.first == first
+            && joined.events <= most
+            && (joined.through == self.newest || joined.is_full)
         {
-            return (join.bytes.clone(), join.events, join.through);
+            return (joined.bytes.clone(), joined.events, joined.through);
         }
         let mut frames = Frames::default();
         let (mut through, mut is_full) = (first, false);
@@ -310,7 +310,7 @@ impl Feed {
         let events = frames.count();
         let bytes = frames.join();
         if events > 1 {
-            self.join = Some(Join { first, through, events, is_full, bytes: bytes.clone() });
+            self.joined = Some(Joined { first, through, events, is_full, bytes: bytes.clone() });
         }
         (bytes, events, through)
     }
@@ -360,9 +360,9 @@ impl Feed {
         let Some(frame) = self.ring.pop_front() else { return };
         self.ring_bytes -= frame.bytes.len();
         self.complete_from = frame.id;
-        if self.join.as_ref().is_some_and(|join| join.first == frame.id) {
+        if self.joined.as_ref().is_some_and(|joined| joined.first == frame.id) {
             // Whoever stood there has read it, or has to read the journal.
-            self.join = None;
+            self.joined = None;
         }
         if frame.readers > 0 {
             *self.overrun.entry(frame.id).or_default() += frame.readers;
@@ -478,7 +478,7 @@ mod tests {
         });
         assert_eq!(joins[0], "12");
         assert_eq!(joins[0].as_ptr(), joins[1].as_ptr());
-        assert!(feed.join.is_none(), "nobody needs it any more");
+        assert!(feed.joined.is_none(), "nobody needs it any more");
     }
 
     #[derive(Clone, Debug)]

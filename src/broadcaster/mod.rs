@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 
 use crate::{
+    admission::ASKING_PACE,
     channel::{Channel, Selector, View},
     frame,
     id::EventId,
@@ -47,7 +48,7 @@ const MIN_SPAN: Duration = Duration::from_millis(10);
 /// How often a draining broadcaster sends some subscribers away.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// The fewest it sends away in a step, so that a small hub need not wait.
-const DRAIN_MIN: usize = 4;
+const DRAIN_MIN: usize = (DRAIN_STEP.as_millis() / ASKING_PACE.as_millis()) as usize;
 
 /// A feed, shared by its broadcaster and its subscribers. A message's reply must be `Send`, hence
 /// the lock; in fact only one thread ever takes it, and no lock is held while waking.

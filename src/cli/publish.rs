@@ -18,6 +18,8 @@ use super::{
     client::{self, HubAddress, Patience},
 };
 
+/// How long one try may take; the key makes another harmless.
+const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most lines in one request.
 const MAX_LINES: usize = 500;
 /// The most bytes in one request of several lines.
@@ -45,7 +47,7 @@ pub(crate) struct Publish {
     #[arg(long, conflicts_with = "data")]
     lines: bool,
     /// While the hub cannot be reached, keep trying for so long
-    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, default_value = "1m", value_parser = herald::config::parse_span, value_name = "TIME")]
     patience: Duration,
     #[command(flatten)]
     hub: HubAddress,
@@ -107,29 +109,30 @@ impl Publish {
         });
         let mut next = None;
         loop {
-            let first = match next.take() {
-                Some(item) => item,
+            let mut body = match next.take() {
+                Some(item) => item?,
                 None => match lines.recv().await {
-                    Some(line) => self.item(&line?)?,
+                    Some(line) => self.item(line)?,
                     None => return Ok(()),
                 },
             };
-            let mut body = first;
             for _ in 1..MAX_LINES {
                 let Ok(line) = lines.try_recv() else { break };
-                let item = self.item(&line?)?;
-                if body.len() + item.len() > MAX_BYTES {
-                    next = Some(item);
-                    break;
+                match self.item(line) {
+                    Ok(item) if body.len() + item.len() <= MAX_BYTES => body += &item,
+                    // Goes next, or ends it: once what came before is published.
+                    other => {
+                        next = Some(other);
+                        break;
+                    }
                 }
-                body += &item;
             }
             self.post(client, "/events", "application/x-ndjson", body).await?;
         }
     }
 
-    fn item(&self, data: &str) -> Result<String, Error> {
-        let item = Item { channel: &self.channel, data, event: self.event.as_deref() };
+    fn item(&self, line: std::io::Result<String>) -> Result<String, Error> {
+        let item = Item { channel: &self.channel, data: &line?, event: self.event.as_deref() };
         Ok(serde_json::to_string(&item)? + "\n")
     }
 
@@ -149,6 +152,7 @@ impl Publish {
             let request = self
                 .hub
                 .request(client, Method::POST, path)
+                .timeout(TRY_TIMEOUT)
                 .insert_header(("Content-Type", media_type))
                 .insert_header(("Idempotency-Key", key.as_str()))
                 .send_body(body.clone());

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use herald::{
-    config::{History, HubConfig, Limits, ServerConfig},
+    config::{History, HubConfig, Limits, ServerConfig, parse_span},
     hub::Hub,
     journal::MemoryJournal,
     server,
@@ -53,7 +53,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "HERALD_PING", default_value = "15s", value_parser = span, value_name = "TIME")]
     ping: Duration,
     /// Cut off a client whose connection takes nothing for so long (TCP_USER_TIMEOUT)
-    #[arg(long, env = "HERALD_STALL", default_value = "30s", value_parser = span, value_name = "TIME")]
+    #[arg(long, env = "HERALD_STALL", default_value = "30s", value_parser = stall, value_name = "TIME")]
     stall: Duration,
     /// On SIGTERM, send the subscribers away over so long
     #[arg(long, env = "HERALD_DRAIN", default_value = "10s", value_parser = any_span, value_name = "TIME")]
@@ -61,7 +61,7 @@ pub(crate) struct Serve {
     /// Refuse a publication that had to wait for so long
     #[arg(long, env = "HERALD_PUBLISH_TIMEOUT", default_value = "5s", value_parser = span, value_name = "TIME")]
     publish_timeout: Duration,
-    /// At most so many subscribers
+    /// At most so many subscribers; the limit on open files bounds them too
     #[arg(long, env = "HERALD_MAX_SUBSCRIBERS", default_value = "100000", value_parser = at_least_one, value_name = "N")]
     max_subscribers: usize,
     /// At most so many channels for a subscriber or an event
@@ -138,7 +138,7 @@ impl Serve {
         let workers = self.workers.map_or(defaults.workers, usize::from);
         ServerConfig {
             workers,
-            connections: open_files().saturating_sub(SPARE_FILES) / workers,
+            connections: (open_files().saturating_sub(SPARE_FILES) / workers).max(1),
             stall: self.stall,
             drain: self.drain,
             send_buffer: self.send_buffer,
@@ -216,9 +216,14 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The kernel counts in milliseconds, and takes 0 for never.
+fn stall(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if span < Duration::from_secs(1) { Err("must be at least 1s".into()) } else { Ok(span) }
+}
+
 fn any_span(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it like 15s, 500ms or 1h30m"))
+    parse_span(text).map_err(|error| error.to_string())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -6,8 +6,9 @@ use std::{
 };
 
 use awc::{Client, http::Method};
+use bytes::Bytes;
 use clap::Args;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use sse_stream::{Sse, SseByteStream};
 
@@ -16,8 +17,8 @@ use super::{
     client::{self, HubAddress, Patience},
 };
 
-/// A hub pings more often; a stream that is silent for longer is dead.
-const SILENCE: Duration = Duration::from_secs(90);
+/// A stream that is silent for so long is dead: a hub pings every 15 seconds unless told otherwise.
+const SILENCE: Duration = Duration::from_secs(180);
 /// How long to wait before reconnecting where the hub has not said.
 const RETRY: Duration = Duration::from_secs(3);
 
@@ -117,11 +118,7 @@ impl Tail {
         }
         *patience = Patience::default();
         progress.retry = RETRY;
-        self.print_events(
-            SseByteStream::new(response.map(|piece| piece.map_err(std::io::Error::other))),
-            progress,
-        )
-        .await
+        self.print_events(SseByteStream::new(unless_silent(response)), progress).await
     }
 
     async fn print_events(
@@ -131,11 +128,10 @@ impl Tail {
     ) -> End {
         let mut events = std::pin::pin!(events);
         while progress.left > 0 {
-            let event = match tokio::time::timeout(SILENCE, events.next()).await {
-                Ok(Some(Ok(event))) => event,
-                Ok(Some(Err(error))) => return End::Lost(error.to_string().into()),
-                Ok(None) => return End::Lost("the stream ended".into()),
-                Err(_) => return End::Lost("the stream is silent".into()),
+            let event = match events.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return End::Lost(error.to_string().into()),
+                None => return End::Lost("the stream ended".into()),
             };
             if let Some(retry) = event.retry {
                 progress.retry = Duration::from_millis(retry);
@@ -168,6 +164,21 @@ impl Tail {
         }
         out.flush()
     }
+}
+
+/// The pieces of a stream, and an error when none comes for too long; pings are pieces, too.
+fn unless_silent<S, E>(pieces: S) -> impl Stream<Item = std::io::Result<Bytes>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    stream::unfold(pieces, async |mut pieces| {
+        let piece = match tokio::time::timeout(SILENCE, pieces.next()).await {
+            Ok(piece) => piece?.map_err(std::io::Error::other),
+            Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "the stream is silent")),
+        };
+        Some((piece, pieces))
+    })
 }
 
 /// The hub's notice that events are missing.

@@ -31,6 +31,12 @@ fn check(req: &ServiceRequest) -> Result<(), Error> {
             )));
         }
     }
+    // Not every request of a page carries its origin: an image's does not (Fetch Metadata, 2).
+    let word = |name| header(req, HeaderName::from_static(name));
+    if word("sec-fetch-site")? == Some("cross-site") && word("sec-fetch-mode")? != Some("navigate")
+    {
+        return Err(Error::Foreign("a page of another site asks".into()));
+    }
     let Some(origin) = header(req, ORIGIN)? else { return Ok(()) };
     let of_this_hub = host.is_some_and(|host| {
         let site = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     channel::{Channel, Pattern, Selector, View},
+    config::parse_span,
     hub::{Hub, SubscribeError},
     id::LastEventId,
     journal::Start,
@@ -105,9 +106,7 @@ fn start(req: &HttpRequest, words: &Words) -> Result<Start, Error> {
     if let Some(id) = header.or(in_query) {
         Ok(Start::After(LastEventId::parse(id)))
     } else if let Some(span) = &words.since {
-        let span = humantime::parse_duration(span).map_err(|_| {
-            Error::Invalid("since must be a span of time such as 90s, 10m or 1h30m".into())
-        })?;
+        let span = parse_span(span).map_err(|error| Error::Invalid(format!("since {error}")))?;
         Ok(Start::Since(span))
     } else if let Some(count) = &words.last {
         Ok(Start::Last(params::number("last", count, 0, MAX_LAST)? as usize))

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     channel::{Channel, Pattern, Selector, starting_with},
     config::History,
+    frame::HAND_OUT,
     id::{EventId, LastEventId, OwnId},
 };
 
@@ -21,6 +22,7 @@ use crate::{
 const MAX_LOOK: usize = 512;
 /// How many channels' indexes are merged for a selection.
 const MAX_MERGE: usize = 256;
+
 /// Entries among which are all that a selector takes in, taken out of the lock.
 pub(super) struct Candidates {
     pub(super) entries: Vec<Arc<Entry>>,
@@ -189,23 +191,36 @@ impl Log {
         self.entries.binary_search_by_key(&id, |entry| entry.id).is_ok()
     }
 
-    /// The next candidates for a selection after `after`.
+    /// The next candidates for a selection after `after`: as many as may be looked at in one go,
+    /// or as fill a page if all but the private ones among them are selected.
     pub(super) fn candidates(&self, selector: &Selector, after: EventId) -> Candidates {
         let from = self.first + self.entries.partition_point(|entry| entry.id <= after) as Number;
-        let entries: Vec<_> = match self.indexes(selector) {
+        let numbers: Box<dyn Iterator<Item = Number>>;
+        let enough;
+        match self.indexes(selector) {
             None => {
-                (from..self.end()).take(MAX_LOOK).map(|number| self.entry(number).clone()).collect()
+                numbers = Box::new(from..self.end());
+                enough = usize::MAX;
             }
             Some(runs) => {
                 let runs = runs.into_iter().map(|numbers| {
                     let start = numbers.partition_point(|number| *number < from);
                     numbers.range(start..).copied()
                 });
-                let numbers = merge(runs.collect(), |number| number).take(MAX_LOOK);
-                numbers.map(|number| self.entry(number).clone()).collect()
+                numbers = Box::new(merge(runs.collect(), |number| number));
+                enough = HAND_OUT;
             }
-        };
-        Candidates { is_all: entries.len() < MAX_LOOK, entries, head: self.head }
+        }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for number in numbers {
+            if entries.len() == MAX_LOOK || bytes > enough {
+                return Candidates { entries, is_all: false, head: self.head };
+            }
+            let entry = self.entry(number);
+            bytes += entry.frame.len();
+            entries.push(entry.clone());
+        }
+        Candidates { entries, is_all: true, head: self.head }
     }
 
     /// The last candidates for a selection before the entry `before`, from the end.

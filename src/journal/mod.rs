@@ -52,7 +52,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Appends the events of a batch, in order, all or none.
     ///
     /// A batch whose key was seen in the last 10 minutes is not appended: its first receipt is
-    /// returned again.
+    /// returned again. A journal may bound its receipts to no less than 64 MiB, which are some
+    /// 250,000 of one event each, and forget the oldest early.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>>;
 
     /// Finds where a subscription that asks for `start` begins.

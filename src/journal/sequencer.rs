@@ -39,7 +39,7 @@ pub trait Listener: Send {
 /// A journal has one, under the lock or in the thread that orders its events, so that no two
 /// dispatches overlap and a listener joins between two events. Before an append, a journal waits
 /// on the sequencer's gauge until each listener has at most 4,096 events and 64 MiB to handle, so
-/// that no backlog grows without bound.
+/// that no backlog grows far beyond that.
 #[derive(Default)]
 pub(super) struct Sequencer {
     listeners: Vec<(Box<dyn Listener>, Arc<Backlog>)>,

@@ -98,6 +98,22 @@ async fn lines_are_published_as_they_come() {
 }
 
 #[tokio::test]
+async fn lines_before_a_bad_one_are_published() {
+    let hub = Hub::start().await;
+    let mut publish = herald(&["publish", "--url", &hub.url(""), "--lines", "demo"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = publish.stdin.take().unwrap();
+    let large = "x".repeat(900_000);
+    stdin.write_all(format!("a\nb\n{large}\n{large}\nc\n").as_bytes()).await.unwrap();
+    stdin.write_all(b"\xff\nd\n").await.unwrap();
+    drop(stdin);
+    assert_eq!(within(publish.wait()).await.unwrap().code(), Some(1));
+    assert_eq!(hub.kept("/events/demo").await, ["a", "b", &large, &large, "c"]);
+}
+
+#[tokio::test]
 async fn standard_input_is_one_event() {
     let hub = Hub::start().await;
     let mut publish =

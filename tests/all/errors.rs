@@ -122,6 +122,8 @@ async fn bad_words_about_a_subscription_are_refused() {
     let hub = Hub::start().await;
     for (query, word) in [
         ("since=yesterday", "since"),
+        ("since=18446744073709551615s1000ms", "since"),
+        ("since=9999y", "since"),
         ("last=few", "last"),
         ("last=100001", "last"),
         ("wait=no", "wait"),
@@ -296,6 +298,13 @@ async fn foreign_pages_do_not_reach_a_hub_without_a_key() {
             assert!(refused(request, 403).await.contains("origin"), "{origin}");
         }
     }
+    for mode in ["no-cors", "cors", "websocket"] {
+        let image = hub.get("/events/demo?wait=0").header("Sec-Fetch-Site", "cross-site");
+        refused(image.header("Sec-Fetch-Mode", mode), 403).await;
+    }
+    let link =
+        hub.get("/").header("Sec-Fetch-Site", "cross-site").header("Sec-Fetch-Mode", "navigate");
+    assert_eq!(within(link.send()).await.unwrap().status(), 200);
     let own = hub.post("/events/demo", "x").header("Origin", format!("http://127.0.0.1:{port}"));
     answered(own).await;
     let target = hub

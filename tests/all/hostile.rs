@@ -69,6 +69,26 @@ async fn requests_stuffed_behind_an_unread_stream_keep_no_worker_busy() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_stuffs_keeps_no_worker_busy() {
+    let hub = Hub::start_with(&["--workers", "1"]).await;
+    let mut crowd = Vec::new();
+    for number in 0..200 {
+        let path = if number % 2 == 0 { "/time" } else { "/events/busy" };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        crowd.push(hub.raw(request).await);
+    }
+    until(async || hub.subscribers("busy").await == 100).await;
+    let stuffing = stuffing("/time");
+    for stream in &mut crowd {
+        let stuff = stream.write_all(stuffing.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_millis(100), stuff).await;
+        hub.publish("busy", "x").await;
+    }
+    until(async || load(&hub).await < Duration::from_millis(200)).await;
+    assert_eq!(hub.subscribers("busy").await, 0, "cut, every one");
+}
+
+#[tokio::test]
 async fn answers_that_nobody_reads_keep_no_worker_busy() {
     let hub = Hub::start().await;
     for path in ["/", "/channels", "/nothing"] {

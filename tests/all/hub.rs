@@ -40,7 +40,8 @@ impl Hub {
     pub(crate) async fn start_on(port: u16, flags: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut process = Command::new(env!("CARGO_BIN_EXE_herald"))
-            .args(["--listen", &listen, "--admin", "127.0.0.1:0", "--workers", "2"])
+            .env("HERALD_WORKERS", "2")
+            .args(["--listen", &listen, "--admin", "127.0.0.1:0"])
             .args(flags)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
