@@ -158,10 +158,10 @@ impl Log {
         }
     }
 
-    /// Where `start` is, if that can be told without looking at events, and the floor.
-    pub(super) fn place(&mut self, start: &Start, now: u64) -> (Option<EventId>, EventId) {
+    /// Where `start` is; `None` if it cannot be placed.
+    pub(super) fn place(&mut self, start: &Start, now: u64) -> Option<EventId> {
         self.evict(now);
-        let found = match start {
+        match start {
             Start::Head | Start::Last(_) => Some(self.head),
             Start::After(LastEventId::Earliest) => Some(self.floor),
             Start::After(LastEventId::Hub(id)) => {
@@ -177,8 +177,7 @@ impl Log {
                 let older = self.entries.partition_point(|entry| entry.id.millis() < from);
                 Some(self.position_before(self.first + older as Number))
             }
-        };
-        (found, self.floor)
+        }
     }
 
     /// The placeable id from which `number` is the next entry.
@@ -363,7 +362,7 @@ mod tests {
         let mut log = Log::new(History::default(), 500);
         let ids: Vec<_> =
             [1_000, 2_000, 3_000].iter().map(|now| append(&mut log, &["a"], *now)).collect();
-        let mut since = |millis| log.place(&Start::Since(Duration::from_millis(millis)), 3_000).0;
+        let mut since = |millis| log.place(&Start::Since(Duration::from_millis(millis)), 3_000);
         assert_eq!(since(0), Some(ids[1]));
         assert_eq!(since(1_000), Some(ids[0]));
         assert_eq!(since(999), Some(ids[1]));

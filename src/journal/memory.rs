@@ -66,14 +66,12 @@ impl Journal for MemoryJournal {
                 let cursor = place_last(&self.log, *count, selector, view).await;
                 return Ok(Placement { cursor, gap: None });
             }
-            let (found, floor) = self.log.lock().place(start, now_millis());
-            Ok(match found {
-                Some(cursor) => Placement { cursor, gap: None },
-                None => {
-                    let gap = gap_from(&self.log, floor, selector, view).await;
-                    Placement { cursor: floor, gap: Some(gap) }
-                }
-            })
+            let found = self.log.lock().place(start, now_millis());
+            if let Some(cursor) = found {
+                return Ok(Placement { cursor, gap: None });
+            }
+            let (floor, gap) = gap(&self.log, selector, view).await;
+            Ok(Placement { cursor: floor, gap: Some(gap) })
         }
         .boxed()
     }
@@ -88,17 +86,17 @@ impl Journal for MemoryJournal {
         let candidates = {
             let mut log = self.log.lock();
             log.evict(now_millis());
-            if after < log.floor { Err(log.floor) } else { Ok(log.candidates(selector, after)) }
+            (after >= log.floor).then(|| log.candidates(selector, after))
         };
         match candidates {
-            Ok(candidates) => {
+            Some(candidates) => {
                 let page = page_of(&candidates, selector, view, after, most);
                 ready(Ok(Reading::Page(page))).boxed()
             }
-            Err(floor) => {
+            None => {
                 let (log, selector, view) = (self.log.clone(), selector.clone(), view.clone());
                 async move {
-                    let gap = gap_from(&log, floor, &selector, &view).await;
+                    let (floor, gap) = gap(&log, &selector, &view).await;
                     Ok(Reading::Overrun { floor, gap })
                 }
                 .boxed()
@@ -136,15 +134,19 @@ impl Journal for MemoryJournal {
     }
 }
 
-/// Looks for the oldest event after `floor` that may be seen.
-async fn gap_from(log: &Mutex<Log>, floor: EventId, selector: &Selector, view: &View) -> Gap {
-    let mut after = floor;
+/// The floor, and the oldest event that may be seen above it.
+async fn gap(log: &Mutex<Log>, selector: &Selector, view: &View) -> (EventId, Gap) {
+    let mut after = EventId::new(0, 0);
     loop {
-        let candidates = log.lock().candidates(selector, after);
+        // The floor may rise while the search goes on.
+        let (floor, candidates) = {
+            let log = log.lock();
+            (log.floor, log.candidates(selector, after.max(log.floor)))
+        };
         let oldest = candidates.entries.iter().find(|entry| entry.is_for(selector, view));
         match (oldest, candidates.entries.last()) {
             (None, Some(last)) if !candidates.is_all => after = last.id,
-            (oldest, _) => return Gap { oldest: oldest.map(|entry| entry.wire_id()) },
+            (oldest, _) => return (floor, Gap { oldest: oldest.map(|entry| entry.wire_id()) }),
         }
         tokio::task::yield_now().await;
     }
