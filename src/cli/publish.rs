@@ -158,8 +158,9 @@ impl Publish {
                 .send_body(body.clone());
             let failure: Error = match request.await {
                 Ok(mut response) if response.status().is_success() => {
-                    // Read to its end, so that the connection serves the next request.
-                    response.body().await?;
+                    // Read to its end, so that the connection serves the next request. The head
+                    // alone was the acknowledgement.
+                    let _ = response.body().await;
                     return Ok(());
                 }
                 Ok(mut response) => {

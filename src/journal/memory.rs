@@ -154,6 +154,8 @@ async fn gap(log: &Mutex<Log>, selector: &Selector, view: &View) -> (EventId, Ga
 
 /// Looks for the position before the last `count` events that may be seen.
 async fn place_last(log: &Mutex<Log>, count: usize, selector: &Selector, view: &View) -> EventId {
+    // Or the place may be below the floor when its first page is read.
+    log.lock().evict(now_millis());
     let mut left = count;
     let mut before = Number::MAX;
     loop {
@@ -219,6 +221,22 @@ fn now_millis() -> u64 {
 mod tests {
     use super::*;
     use crate::{channel::Pattern, event::Event};
+
+    #[tokio::test]
+    async fn the_last_events_are_not_looked_for_among_those_too_old() {
+        let log = Mutex::new(Log::new(History::default(), 1));
+        let channel = Channel::parse("a").unwrap();
+        let append = |now| {
+            let event = Event::new(channel.clone(), "x");
+            log.lock().append(vec![event.into()], None, now).unwrap();
+            log.lock().head
+        };
+        let (old, new) = (append(1_000), append(now_millis()));
+        let selector = channel.clone().into();
+        assert_eq!(place_last(&log, 2, &selector, &View::All).await, old);
+        assert_eq!(place_last(&log, 1, &selector, &View::All).await, old);
+        assert!(old < new);
+    }
 
     #[test]
     fn a_page_compares_only_so_much() {

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 
 use crate::hub::{Hub, until, within};
@@ -36,6 +36,15 @@ async fn tail(hub: &Hub, args: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     until(async || hub.subscribers("demo").await > before).await;
     (child, lines)
+}
+
+/// `herald publish` to the channel `demo`, and its standard input.
+fn publish(hub: &Hub, args: &[&str]) -> (Child, ChildStdin) {
+    let url = hub.url("");
+    let mut command = herald(&[&["publish", "--url", &url, "demo"], args].concat());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    (child, stdin)
 }
 
 async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
@@ -77,13 +86,8 @@ async fn what_is_published_is_followed() {
 #[tokio::test]
 async fn lines_are_published_as_they_come() {
     let hub = Hub::start().await;
-    let url = hub.url("");
     let (_tail, mut lines) = tail(&hub, &["demo"]).await;
-    let mut publish = herald(&["publish", "--url", &url, "--lines", "demo"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = publish.stdin.take().unwrap();
+    let (mut publish, mut stdin) = publish(&hub, &["--lines"]);
     for text in ["one", "", " three \u{fc}"] {
         stdin.write_all(format!("{text}\n").as_bytes()).await.unwrap();
         assert_eq!(line(&mut lines).await, text);
@@ -100,11 +104,7 @@ async fn lines_are_published_as_they_come() {
 #[tokio::test]
 async fn lines_before_a_bad_one_are_published() {
     let hub = Hub::start().await;
-    let mut publish = herald(&["publish", "--url", &hub.url(""), "--lines", "demo"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = publish.stdin.take().unwrap();
+    let (mut publish, mut stdin) = publish(&hub, &["--lines"]);
     let large = "x".repeat(900_000);
     stdin.write_all(format!("a\nb\n{large}\n{large}\nc\n").as_bytes()).await.unwrap();
     stdin.write_all(b"\xff\nd\n").await.unwrap();
@@ -116,9 +116,7 @@ async fn lines_before_a_bad_one_are_published() {
 #[tokio::test]
 async fn standard_input_is_one_event() {
     let hub = Hub::start().await;
-    let mut publish =
-        herald(&["publish", "--url", &hub.url(""), "demo"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = publish.stdin.take().unwrap();
+    let (mut publish, mut stdin) = publish(&hub, &[]);
     stdin.write_all(b"a\nb\n").await.unwrap();
     drop(stdin);
     assert!(within(publish.wait()).await.unwrap().success());
@@ -128,13 +126,9 @@ async fn standard_input_is_one_event() {
 #[tokio::test]
 async fn a_restart_of_the_hub_ends_neither_publish_nor_tail() {
     let hub = Hub::start().await;
-    let (port, url) = (hub.port, hub.url(""));
+    let port = hub.port;
     let (_tail, mut lines) = tail(&hub, &["demo"]).await;
-    let mut publish = herald(&["publish", "--url", &url, "--lines", "demo"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = publish.stdin.take().unwrap();
+    let (_publish, mut stdin) = publish(&hub, &["--lines"]);
     stdin.write_all(b"before\n").await.unwrap();
     assert_eq!(line(&mut lines).await, "before");
     hub.kill().await;

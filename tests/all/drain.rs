@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::hub::{Hub, refused, until, within};
 
@@ -46,6 +49,16 @@ async fn a_drain_delivers_everything_and_says_when_to_come_back() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
+/// A subscriber that reads nothing, so that it never becomes free to leave.
+async fn stuck_subscriber(hub: &Hub) -> TcpStream {
+    let stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    until(async || hub.subscribers("demo").await == 1).await;
+    for _ in 0..10 {
+        hub.publish("demo", "x".repeat(1_000_000)).await;
+    }
+    stuck
+}
+
 #[tokio::test]
 async fn an_idle_hub_goes_down_at_once() {
     let mut hub = Hub::start_with(&["--drain", "1h"]).await;
@@ -56,13 +69,7 @@ async fn an_idle_hub_goes_down_at_once() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let mut hub = Hub::start_with(&["--drain", "1h"]).await;
-    // Reads nothing, so that it never becomes free to leave.
-    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    until(async || hub.subscribers("demo").await == 1).await;
-    let full = "x".repeat(1_000_000);
-    for _ in 0..10 {
-        hub.publish("demo", full.clone()).await;
-    }
+    let _stuck = stuck_subscriber(&hub).await;
     hub.signal("-TERM");
     until(async || hub.admin("/readyz").await.status() == 503).await;
     hub.signal("-TERM");
@@ -72,12 +79,7 @@ async fn a_second_signal_ends_at_once() {
 #[tokio::test]
 async fn a_drain_waits_for_nobody_longer_than_it_may() {
     let mut hub = Hub::start_with(&["--drain", "1s"]).await;
-    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    until(async || hub.subscribers("demo").await == 1).await;
-    let full = "x".repeat(1_000_000);
-    for _ in 0..10 {
-        hub.publish("demo", full.clone()).await;
-    }
+    let _stuck = stuck_subscriber(&hub).await;
     let start = Instant::now();
     hub.signal("-TERM");
     assert!(hub.exit().await.success());
@@ -87,11 +89,7 @@ async fn a_drain_waits_for_nobody_longer_than_it_may() {
 #[tokio::test]
 async fn a_publisher_at_the_end_of_a_drain_is_told() {
     let mut hub = Hub::start_with(&["--drain", "1s"]).await;
-    let _stuck = hub.raw("GET /events/demo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    until(async || hub.subscribers("demo").await == 1).await;
-    for _ in 0..10 {
-        hub.publish("demo", "x".repeat(1_000_000)).await;
-    }
+    let _stuck = stuck_subscriber(&hub).await;
     let head = "POST /events/demo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx";
     let mut late = hub.raw(head).await;
     hub.signal("-TERM");
