@@ -3,10 +3,10 @@
 use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
 /// The longest channel name or pattern, in bytes.
-pub const MAX_CHANNEL_BYTES: usize = 255;
+pub(crate) const MAX_CHANNEL_BYTES: usize = 255;
 
 /// The most segments of a pattern with wildcards: what it costs to match grows with them.
-pub const MAX_PATTERN_SEGMENTS: usize = 16;
+pub(crate) const MAX_PATTERN_SEGMENTS: usize = 16;
 
 /// The hub's own channels start with this: not to be published to, and matched by name only.
 const RESERVED: &str = "herald/";
@@ -44,6 +44,15 @@ impl Channel {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(channel) => channel.fmt(f),
+            Self::Wild(pattern) => f.write_str(pattern),
+        }
     }
 }
 
@@ -123,6 +132,26 @@ impl Pattern {
         }
     }
 
+    /// Whether the pattern takes in every channel that `other` does, as their segments tell.
+    pub fn covers(&self, other: &Self) -> bool {
+        let (wide, narrow) = match (self, other) {
+            (_, Self::Exact(channel)) => return self.matches(channel),
+            (Self::Exact(_), Self::Wild(_)) => return false,
+            (Self::Wild(wide), Self::Wild(narrow)) => (wide, narrow),
+        };
+        let mut narrow = narrow.split('/');
+        for wide in wide.split('/') {
+            match narrow.next() {
+                None => return false,
+                Some(_) if wide == "**" => return true,
+                Some("**") => return false,
+                Some(segment) if wide == "*" || wide == segment => {}
+                Some(_) => return false,
+            }
+        }
+        narrow.next().is_none()
+    }
+
     /// What every channel of this pattern starts with.
     pub(crate) fn literal_prefix(&self) -> &str {
         match self {
@@ -161,6 +190,12 @@ impl Selector {
 impl From<Channel> for Selector {
     fn from(channel: Channel) -> Self {
         Self(Arc::new([Pattern::Exact(channel)]))
+    }
+}
+
+impl From<Pattern> for Selector {
+    fn from(pattern: Pattern) -> Self {
+        Self(Arc::new([pattern]))
     }
 }
 
@@ -318,6 +353,38 @@ mod tests {
         assert!(matches("a/*/**", "a/b/c/d"));
         assert!(!matches("a/*/**", "a/b"));
         assert!(!matches("*", "a/b"));
+    }
+
+    /// Every name of up to `longest` segments that are each one of `segments`.
+    fn names(segments: &[&str], longest: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut last = vec![String::new()];
+        for _ in 0..longest {
+            let longer = last.iter().flat_map(|start| {
+                segments
+                    .iter()
+                    .map(move |end| format!("{start}/{end}").trim_start_matches('/').to_owned())
+            });
+            last = longer.collect();
+            names.extend_from_slice(&last);
+        }
+        names
+    }
+
+    #[test]
+    fn a_pattern_covers_another_if_it_takes_in_each_of_its_channels() {
+        // A letter more than patterns use, and a segment more than they have, tell them apart.
+        let channels: Vec<_> =
+            names(&["a", "b", "c"], 4).iter().map(|name| channel(name)).collect();
+        let patterns = names(&["a", "b", "*", "**"], 3);
+        let patterns: Vec<_> = patterns.iter().flat_map(|text| Pattern::parse(text)).collect();
+        assert_eq!(patterns.len(), 3 + 1 + 9 + 3 + 27 + 9);
+        for wide in &patterns {
+            for narrow in &patterns {
+                let all = channels.iter().all(|name| wide.matches(name) || !narrow.matches(name));
+                assert_eq!(wide.covers(narrow), all, "{wide} {narrow}");
+            }
+        }
     }
 
     #[test]

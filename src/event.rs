@@ -7,10 +7,10 @@ use bytestring::ByteString;
 use crate::{channel::Channel, id::OwnId};
 
 /// The longest event type, in bytes.
-pub const MAX_EVENT_TYPE_BYTES: usize = 256;
+pub(crate) const MAX_EVENT_TYPE_BYTES: usize = 256;
 
 /// The longest reconnection time a publisher may ask for.
-pub const MAX_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The type of the hub's own notice that events are missing; nobody else may publish it.
 pub(crate) const GAP: &str = "gap";
@@ -67,7 +67,7 @@ impl Event {
         self
     }
 
-    /// Tells clients how long to wait before they reconnect; at most [`MAX_RETRY`] is told.
+    /// Tells clients how long to wait before they reconnect; a day at most.
     pub fn retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry.min(MAX_RETRY));
         self

@@ -17,8 +17,8 @@ use crate::{
     admission::{ASKING_SHARE, Admission},
     broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
     channel::{Channel, Selector, View},
-    config::HubConfig,
-    journal::{Batch, Journal, JournalError, Receipt},
+    config::{History, HubConfig},
+    journal::{Batch, Journal, JournalError, MemoryJournal, Receipt},
     listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope},
     subscriber::{Subscriber, Subscription},
 };
@@ -36,8 +36,12 @@ struct Core {
 }
 
 impl Hub {
-    /// A hub over a journal.
-    pub fn new(journal: impl Journal, config: HubConfig) -> Self {
+    /// A hub that keeps its events in memory: a restart forgets them.
+    pub fn in_memory(history: History, config: HubConfig) -> Self {
+        Self::new(MemoryJournal::new(history), config)
+    }
+
+    pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {
         Self(Arc::new(Core {
             journal: Arc::new(journal),
             admission: Admission::new(config.limits.subscribers),
@@ -46,13 +50,16 @@ impl Hub {
         }))
     }
 
-    /// Publishes events, all or none, and returns the ids they carry once the journal has them.
+    /// Publishes an event or several, all or none, and returns the ids they carry once the journal
+    /// has them.
+    ///
+    /// Waits for room while the hub has much to hand on, [`publish_timeout`](HubConfig) at most.
     ///
     /// # Errors
     /// Unless the hub is closed, the events may have been kept all the same: try again with the
-    /// same key.
-    pub async fn publish(&self, batch: Batch) -> Result<Receipt, PublishError> {
-        let append = self.0.journal.append(batch);
+    /// same key. As an answer of a handler, each is a 503.
+    pub async fn publish(&self, batch: impl Into<Batch>) -> Result<Receipt, PublishError> {
+        let append = self.0.journal.append(batch.into());
         match tokio::time::timeout(self.0.config.publish_timeout, append).await {
             Ok(Ok(receipt)) => Ok(receipt),
             Ok(Err(JournalError::Closed)) => Err(PublishError::Closed),

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use bytestring::ByteString;
 
 /// The longest id a publisher may give an event, in bytes.
-pub const MAX_OWN_ID_BYTES: usize = 256;
+pub(crate) const MAX_OWN_ID_BYTES: usize = 256;
 
 /// The hub's id of an event: `<unix milliseconds>-<count>`, as Redis Streams have it.
 ///

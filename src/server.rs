@@ -47,7 +47,7 @@ pub async fn serve(
             let guard = middleware::from_fn(http::from_this_machine);
             App::new()
                 .wrap(middleware::Condition::new(!config.any_origin, guard))
-                .configure(http::configure(hub.clone()))
+                .configure(http::configure(hub.clone(), http::anyone))
                 .default_service(web::to(http::not_found))
         };
         builder.listen("herald", listener, move || http1(app(), signal.clone()))?.run()
@@ -126,8 +126,12 @@ where
     .and_then(http)
 }
 
-/// Sets what every accepted connection inherits from its listener.
-fn prepare(listener: &TcpListener, config: &ServerConfig) -> io::Result<()> {
+/// Sets what every accepted connection inherits from its listener: `send_buffer` and, on Linux,
+/// `stall`. For apps that run a server of their own; [`serve`] does it itself.
+///
+/// # Errors
+/// The socket does not take them.
+pub fn prepare(listener: &TcpListener, config: &ServerConfig) -> io::Result<()> {
     let socket = SockRef::from(listener);
     // Bounds what the kernel keeps for a client that does not read.
     socket.set_send_buffer_size(config.send_buffer)?;

@@ -9,9 +9,8 @@ use std::{
 
 use clap::Args;
 use herald::{
+    Hub,
     config::{History, HubConfig, Limits, ServerConfig, parse_span},
-    hub::Hub,
-    journal::MemoryJournal,
     server,
 };
 use socket2::{Domain, Socket, Type};
@@ -111,8 +110,7 @@ impl Serve {
             more_signals.next().await;
             more_signals.next().await;
         };
-        let journal = MemoryJournal::new(self.history());
-        let hub = Hub::new(journal, self.hub_config());
+        let hub = Hub::in_memory(self.history(), self.hub_config());
         Ok(server::serve(hub, self.server_config(), listener, admin, shutdown, abort).await?)
     }
 

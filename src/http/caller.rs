@@ -1,107 +1,80 @@
-//! Who is asking.
+//! Who is asking: the app says what they may do.
 
-use std::net::IpAddr;
+use std::{convert::Infallible, rc::Rc};
 
-use actix_web::{
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    http::header::{HOST, HeaderName, ORIGIN},
-    middleware::Next,
-};
+use actix_web::{FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError};
+use futures_util::future::{FutureExt, LocalBoxFuture, TryFutureExt, err};
 
 use super::error::Error;
+use crate::{
+    channel::{Channel, Selector},
+    grants::Grants,
+};
 
-/// Lets only this machine's own programs and pages in: a page from elsewhere must not reach a
-/// developer's hub, neither directly nor by a name that it points here (DNS rebinding).
-pub(crate) async fn from_this_machine(
-    req: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    check(&req)?;
-    next.call(req).await
+/// Grants everything to whoever asks.
+///
+/// # Errors
+/// None.
+pub async fn anyone() -> Result<Grants, Infallible> {
+    Ok(Grants::all())
 }
 
-fn check(req: &ServiceRequest) -> Result<(), Error> {
-    let host = header(req, HOST)?;
-    let in_target = req.uri().authority().map(|authority| authority.as_str());
-    for authority in [host, in_target].into_iter().flatten() {
-        if !is_local_name(authority) {
-            return Err(Error::Foreign(format!(
-                "the host {authority:?} is not this machine's own name"
-            )));
+/// The caller of a request.
+pub(super) struct Caller(Grants);
+
+impl Caller {
+    pub(super) fn may_subscribe(&self, selector: &Selector) -> Result<(), Error> {
+        self.0.check_subscribe(selector).map_err(|pattern| {
+            Error::Forbidden(format!("you may not subscribe to {:?}", pattern.to_string()))
+        })
+    }
+
+    pub(super) fn may_publish(&self, channels: &[Channel]) -> Result<(), Error> {
+        self.0.check_publish(channels).map_err(|channel| {
+            Error::Forbidden(format!("you may not publish to {:?}", channel.as_str()))
+        })
+    }
+
+    pub(super) fn sees(&self, channel: &Channel) -> bool {
+        self.0.shows(channel)
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        match req.app_data::<Grantor>() {
+            Some(grantor) => grantor.0(req).map_ok(Self).boxed_local(),
+            None => {
+                err(ErrorInternalServerError("herald's routes are not configured")).boxed_local()
+            }
         }
     }
-    // Not every request of a page carries its origin: an image's does not (Fetch Metadata, 2).
-    let word = |name| header(req, HeaderName::from_static(name));
-    if word("sec-fetch-site")? == Some("cross-site") && word("sec-fetch-mode")? != Some("navigate")
+}
+
+/// Who knows what a caller may do: a handler of the app.
+#[derive(Clone)]
+pub(super) struct Grantor(Rc<dyn Fn(&HttpRequest) -> GrantsFuture>);
+
+type GrantsFuture = LocalBoxFuture<'static, Result<Grants, actix_web::Error>>;
+
+impl Grantor {
+    pub(super) fn new<F, Args, E>(grants: F) -> Self
+    where
+        F: Handler<Args, Output = Result<Grants, E>>,
+        Args: FromRequest + 'static,
+        E: Into<actix_web::Error> + 'static,
     {
-        return Err(Error::Foreign("a page of another site asks".into()));
-    }
-    let Some(origin) = header(req, ORIGIN)? else { return Ok(()) };
-    let of_this_hub = host.is_some_and(|host| {
-        let site = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
-        site.is_some_and(|site| site.eq_ignore_ascii_case(host))
-    });
-    if of_this_hub {
-        Ok(())
-    } else {
-        Err(Error::Foreign(format!("the origin {origin:?} is not this hub's")))
-    }
-}
-
-fn header(req: &ServiceRequest, name: HeaderName) -> Result<Option<&str>, Error> {
-    let mut values = req.headers().get_all(&name);
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(Error::Invalid(format!("{name} is given twice; send it once")));
-    }
-    let text = value.map(|value| value.to_str());
-    text.transpose().map_err(|_| Error::Invalid(format!("{name} must be ASCII")))
-}
-
-/// `localhost` or an address, with or without a port (RFC 9110, 7.2).
-fn is_local_name(authority: &str) -> bool {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => (address, port),
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let is_port = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    is_port && (host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_localhost_and_addresses_are_local_names() {
-        for local in [
-            "localhost",
-            "LocalHost:8080",
-            "127.0.0.1",
-            "127.0.0.1:8080",
-            "[::1]",
-            "[::1]:8080",
-            "192.168.1.7:80",
-        ] {
-            assert!(is_local_name(local), "{local}");
-        }
-        for foreign in [
-            "",
-            "evil.example",
-            "evil.example:8080",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "[evil]",
-            "localhost:80@evil.example",
-            "localhost:abc",
-            "127.0.0.1:80:90",
-            "[::1]evil",
-        ] {
-            assert!(!is_local_name(foreign), "{foreign}");
-        }
+        Self(Rc::new(move |req| {
+            let args = Args::extract(req);
+            let grants = grants.clone();
+            async move {
+                let args = args.await.map_err(Into::into)?;
+                grants.call(args).await.map_err(Into::into)
+            }
+            .boxed_local()
+        }))
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Error {
         "{0}; a hub without a key answers this machine's own pages only: use localhost or an address, or start it with --insecure"
     )]
     Foreign(String),
+    #[error("{0}")]
+    Forbidden(String),
     #[error("nothing is served at this path")]
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
@@ -45,6 +47,17 @@ impl Error {
     }
 }
 
+/// So that an app's handler may publish with `?`.
+impl ResponseError for PublishError {
+    fn status_code(&self) -> StatusCode {
+        Error::Publish(self.clone()).status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        Error::Publish(self.clone()).error_response()
+    }
+}
+
 /// When to try again after a 503, in seconds.
 const RETRY_AFTER: &str = "5";
 
@@ -55,7 +68,7 @@ impl ResponseError for Error {
             Self::InBatch { source, .. } => source.status_code(),
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Foreign(_) => StatusCode::FORBIDDEN,
+            Self::Foreign(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Publish(_) | Self::Subscribe(_) | Self::Journal(_) | Self::NotReady(_) => {

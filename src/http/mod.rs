@@ -1,4 +1,33 @@
 //! The bridge from HTTP to the hub: every route on one page. Handlers hold no state.
+//!
+//! An actix-web app mounts a hub under a prefix of its own:
+//!
+//! ```
+//! use actix_web::{App, HttpRequest, error::ErrorUnauthorized, web};
+//! use herald::{Channel, Grants, Hub, Pattern, config, http};
+//!
+//! /// What a caller may do; any extractors will do, as with a handler.
+//! async fn grants(req: HttpRequest) -> Result<Grants, actix_web::Error> {
+//!     match req.headers().get("X-User").and_then(|user| user.to_str().ok()) {
+//!         Some("admin") => Ok(Grants::all()),
+//!         Some(_) => {
+//!             let offers = Pattern::parse("offers/**").map_err(actix_web::error::ErrorBadRequest)?;
+//!             Ok(Grants::none().subscribe(offers))
+//!         }
+//!         None => Err(ErrorUnauthorized("who are you?")),
+//!     }
+//! }
+//!
+//! let hub = Hub::in_memory(config::History::default(), config::HubConfig::default());
+//! let app = App::new()
+//!     .app_data(web::Data::new(hub.clone())) // for the app's own handlers
+//!     .service(web::scope("/live").configure(http::configure(hub, grants)));
+//! ```
+//!
+//! Streams are then under `/live/events/…`, and the page under `/live/`. Two things are the
+//! server's, and so the app's: to [`drain`](Hub::drain) the hub before the server stops, for
+//! streams have no end of their own; and what a client may cost that does not read
+//! ([`server::prepare`](crate::server::prepare)).
 
 mod admin;
 mod assets;
@@ -8,6 +37,7 @@ mod caller;
 mod channels;
 mod clock;
 mod error;
+mod local;
 mod params;
 mod publish;
 mod stream;
@@ -20,18 +50,29 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use crate::hub::Hub;
+use crate::{grants::Grants, hub::Hub};
+use caller::Grantor;
 use error::Error;
 
 pub(crate) use admin::configure as configure_admin;
-pub(crate) use caller::from_this_machine;
+pub use caller::anyone;
+pub(crate) use local::from_this_machine;
+pub use subscribe::subscribe;
 
 /// Adds herald's routes to an app or a scope, the page at its root included.
 ///
-/// Whoever reaches them may publish and subscribe: who may reach them is the app's to say.
-pub fn configure(hub: Hub) -> impl FnOnce(&mut ServiceConfig) {
+/// `grants` is asked at each request what its caller may do: an async function of any extractors
+/// that leave the body alone, such as [`anyone`]. Its errors are answered as they are; what is not
+/// granted gets 403.
+pub fn configure<F, Args, E>(hub: Hub, grants: F) -> impl FnOnce(&mut ServiceConfig)
+where
+    F: Handler<Args, Output = Result<Grants, E>>,
+    Args: FromRequest + 'static,
+    E: Into<actix_web::Error> + 'static,
+{
     move |app| {
         app.app_data(Data::new(hub))
+            .app_data(Grantor::new(grants))
             .service(at("/").get(assets::index))
             .service(at("/events").get(subscribe::several).post(publish::several))
             .service(at("/events/{channel:.*}").get(subscribe::one).post(publish::one))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     batch, body,
+    caller::Caller,
     error::Error,
     params::{self, channel_in_path},
 };
@@ -25,27 +26,30 @@ use crate::{
 pub(super) async fn one(
     req: HttpRequest,
     hub: Data<Hub>,
+    caller: Caller,
     body: Payload,
 ) -> Result<HttpResponse, Error> {
     let channel = channel_to_publish_to(&channel_in_path(&req)?)?;
     let about = About::in_query(&req)?;
-    publish_one(&req, &hub, channel, about, body).await
+    publish_one(&req, &hub, &caller, channel, about, body).await
 }
 
 /// `POST /notify`
 pub(super) async fn notify(
     req: HttpRequest,
     hub: Data<Hub>,
+    caller: Caller,
     body: Payload,
 ) -> Result<HttpResponse, Error> {
     let about = About { event: Some("notification".into()), ..About::in_query(&req)? };
-    publish_one(&req, &hub, Channel::notifications(), about, body).await
+    publish_one(&req, &hub, &caller, Channel::notifications(), about, body).await
 }
 
 /// `POST /events`
 pub(super) async fn several(
     req: HttpRequest,
     hub: Data<Hub>,
+    caller: Caller,
     body: Payload,
 ) -> Result<HttpResponse, Error> {
     #[derive(Serialize)]
@@ -54,6 +58,11 @@ pub(super) async fn several(
     }
     let limits = &hub.config().limits;
     let events = batch::parse(&body::read(body, limits.body_bytes).await?, limits)?;
+    for (index, event) in events.iter().enumerate() {
+        caller
+            .may_publish(&event.channels)
+            .map_err(|source| Error::InBatch { index, source: Box::new(source) })?;
+    }
     let receipt = publish(&req, &hub, events).await?;
     Ok(HttpResponse::Ok().json(Answer { ids: &receipt }))
 }
@@ -61,6 +70,7 @@ pub(super) async fn several(
 async fn publish_one(
     req: &HttpRequest,
     hub: &Hub,
+    caller: &Caller,
     channel: Channel,
     about: About,
     body: Payload,
@@ -69,6 +79,7 @@ async fn publish_one(
     struct Answer<'a> {
         id: Option<&'a WireId>,
     }
+    caller.may_publish(std::slice::from_ref(&channel))?;
     let body = body::read(body, hub.config().limits.body_bytes).await?;
     let event = about.apply_to(Event::new(channel, body::data(req, body)?))?;
     let receipt = publish(req, hub, vec![event]).await?;

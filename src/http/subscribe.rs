@@ -10,6 +10,7 @@ use actix_web::{
 use serde::Deserialize;
 
 use super::{
+    caller::Caller,
     error::Error,
     params::{self, channel_in_path},
     stream,
@@ -27,14 +28,22 @@ use crate::{
 const MAX_LAST: u64 = 100_000;
 
 /// `GET /events/{channel}`
-pub(super) async fn one(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+pub(super) async fn one(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let words = params::query::<Words>(&req)?;
     let pattern = Pattern::parse(&channel_in_path(&req)?).map_err(Error::invalid)?;
-    subscribe(&req, &hub, Selector::new([pattern]), words).await
+    answer(&req, &hub, &caller, pattern.into(), words).await
 }
 
 /// `GET /events?channel=a&channel=b`
-pub(super) async fn several(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+pub(super) async fn several(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let mut words = params::query::<Words>(&req)?;
     let names = std::mem::take(&mut words.channel);
     let most = hub.config().limits.channels;
@@ -48,13 +57,17 @@ pub(super) async fn several(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResp
         Pattern::parse(name).map_err(|error| Error::Invalid(format!("channel {name:?}: {error}")))
     });
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
-    subscribe(&req, &hub, Selector::new(patterns), words).await
+    answer(&req, &hub, &caller, Selector::new(patterns), words).await
 }
 
 /// `GET /notifications`
-pub(super) async fn notifications(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+pub(super) async fn notifications(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
     let words = params::query::<Words>(&req)?;
-    subscribe(&req, &hub, Channel::notifications().into(), words).await
+    answer(&req, &hub, &caller, Channel::notifications().into(), words).await
 }
 
 #[derive(Deserialize)]
@@ -69,9 +82,35 @@ struct Words {
     limit: Option<String>,
 }
 
-async fn subscribe(
+/// Answers a request with the events of `selector`: for an app's own routes, which say themselves
+/// who may have them.
+///
+/// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`.
+///
+/// # Errors
+/// The request asks for something impossible (400), or the hub takes no subscriber now (503).
+pub async fn subscribe(
     req: &HttpRequest,
-    hub: &Data<Hub>,
+    hub: &Hub,
+    selector: impl Into<Selector>,
+) -> Result<HttpResponse, actix_web::Error> {
+    Ok(stream_of(req, hub, selector.into(), params::query(req)?).await?)
+}
+
+async fn answer(
+    req: &HttpRequest,
+    hub: &Hub,
+    caller: &Caller,
+    selector: Selector,
+    words: Words,
+) -> Result<HttpResponse, Error> {
+    caller.may_subscribe(&selector)?;
+    stream_of(req, hub, selector, words).await
+}
+
+async fn stream_of(
+    req: &HttpRequest,
+    hub: &Hub,
     selector: Selector,
     words: Words,
 ) -> Result<HttpResponse, Error> {

@@ -30,7 +30,7 @@ const MAX_COMPARE: usize = 16_384;
 ///
 /// Encoding and matching are done without its lock.
 #[derive(Debug)]
-pub struct MemoryJournal {
+pub(crate) struct MemoryJournal {
     max_age: Duration,
     gauge: Gauge,
     log: Arc<Mutex<Log>>,
@@ -38,7 +38,7 @@ pub struct MemoryJournal {
 
 impl MemoryJournal {
     /// An empty journal, born now.
-    pub fn new(history: History) -> Self {
+    pub(crate) fn new(history: History) -> Self {
         let max_age = history.age;
         let log = Log::new(history, now_millis());
         Self { max_age, gauge: log.sequencer.gauge(), log: Arc::new(Mutex::new(log)) }

@@ -19,12 +19,12 @@ use crate::{
     id::{EventId, LastEventId, OwnId, WireId},
 };
 
-pub use memory::MemoryJournal;
+pub(crate) use memory::MemoryJournal;
 use sequencer::Sequencer;
-pub use sequencer::{Listener, News, Seat};
+pub(crate) use sequencer::{Listener, News, Seat};
 
 /// The longest idempotency key, in bytes.
-pub const MAX_KEY_BYTES: usize = 256;
+pub(crate) const MAX_KEY_BYTES: usize = 256;
 
 /// One ordered log of events: the truth of a hub.
 ///
@@ -48,7 +48,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 /// # While the store is away
 /// `append` fails, so that its caller can say so; `place` and `page` wait, because a subscriber has
 /// nothing better to do.
-pub trait Journal: Send + Sync + 'static {
+pub(crate) trait Journal: Send + Sync + 'static {
     /// Appends the events of a batch, in order, all or none.
     ///
     /// A batch whose key was seen in the last 10 minutes is not appended: its first receipt is
@@ -111,6 +111,18 @@ pub struct Batch {
     pub key: Option<IdempotencyKey>,
 }
 
+impl From<Event> for Batch {
+    fn from(event: Event) -> Self {
+        vec![event].into()
+    }
+}
+
+impl From<Vec<Event>> for Batch {
+    fn from(events: Vec<Event>) -> Self {
+        Self { events, key: None }
+    }
+}
+
 /// The ids that the events of a batch carry on the wire, in the batch's order.
 pub type Receipt = Arc<[WireId]>;
 
@@ -119,7 +131,7 @@ pub type Receipt = Arc<[WireId]>;
 pub struct IdempotencyKey(Arc<[u8]>);
 
 impl IdempotencyKey {
-    /// Validates a key; `None` if it is empty or longer than [`MAX_KEY_BYTES`].
+    /// Validates a key; `None` if it is empty or longer.
     pub fn new(key: &[u8]) -> Option<Self> {
         (1..=MAX_KEY_BYTES).contains(&key.len()).then(|| Self(key.into()))
     }
@@ -157,22 +169,22 @@ impl Draft {
 
 /// An event in the journal.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The hub's id: the event's place.
-    pub id: EventId,
+    pub(crate) id: EventId,
     /// The publisher's id, if it gave one.
-    pub own_id: Option<OwnId>,
+    pub(crate) own_id: Option<OwnId>,
     /// The channels that carry it.
-    pub channels: Vec<Channel>,
+    pub(crate) channels: Vec<Channel>,
     /// Whether only some views show it.
-    pub private: bool,
+    pub(crate) private: bool,
     /// The event as it goes on the wire.
-    pub frame: Bytes,
+    pub(crate) frame: Bytes,
 }
 
 impl Entry {
     /// The id that the frame carries.
-    pub fn wire_id(&self) -> WireId {
+    pub(crate) fn wire_id(&self) -> WireId {
         match &self.own_id {
             Some(own) => WireId::Own(own.clone()),
             None => WireId::Hub(self.id),
@@ -181,7 +193,7 @@ impl Entry {
 
     /// What the entry counts in the history's and the gauge's bytes: its frame, its channels'
     /// names, and 128 bytes for itself and for each channel.
-    pub fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         let channels = self.channels.iter().map(|channel| channel.as_str().len() + 128);
         self.frame.len() + channels.sum::<usize>() + 128
     }
@@ -206,23 +218,23 @@ pub enum Start {
 
 /// Where a subscription begins.
 #[derive(Clone, Debug)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Read what comes after this.
-    pub cursor: EventId,
+    pub(crate) cursor: EventId,
     /// The id that was asked for is no longer, or never was, in the journal.
-    pub gap: Option<Gap>,
+    pub(crate) gap: Option<Gap>,
 }
 
 /// What a subscriber is told where events are missing.
 #[derive(Clone, Debug)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// The oldest kept event that the subscriber may see.
-    pub oldest: Option<WireId>,
+    pub(crate) oldest: Option<WireId>,
 }
 
 /// What `page` found.
 #[derive(Clone, Debug)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// The next events.
     Page(Page),
     /// Events after the cursor were evicted: go on from `floor`.
@@ -236,26 +248,26 @@ pub enum Reading {
 
 /// Some events, joined for the wire.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// Their frames, one after the other.
-    pub bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// How many they are.
-    pub events: usize,
+    pub(crate) events: usize,
     /// The last of them.
-    pub last: Option<EventId>,
+    pub(crate) last: Option<EventId>,
     /// The journal has been read up to here, even if nothing matched.
-    pub through: EventId,
+    pub(crate) through: EventId,
     /// Nothing follows `through` yet.
-    pub at_head: bool,
+    pub(crate) at_head: bool,
 }
 
 /// What a journal keeps of a channel.
 #[derive(Clone, Debug, Serialize)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// The newest event's id on the wire.
-    pub last_id: WireId,
+    pub(crate) last_id: WireId,
     /// How many events.
-    pub events: usize,
+    pub(crate) events: usize,
 }
 
 /// Why a journal did not do what it was asked.

@@ -9,14 +9,14 @@ use super::{
 
 /// Events that were appended together, on their way to the listeners. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct News {
+pub(crate) struct News {
     entries: Arc<[Arc<Entry>]>,
     cost: usize,
 }
 
 impl News {
     /// The events, in order.
-    pub fn entries(&self) -> &[Arc<Entry>] {
+    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
     }
 }
@@ -29,7 +29,7 @@ impl FromIterator<Arc<Entry>> for News {
 }
 
 /// Who hears a journal's events.
-pub trait Listener: Send {
+pub(crate) trait Listener: Send {
     /// Takes news in, without waiting. `false` if the listener is gone.
     fn hear(&self, news: News) -> bool;
 }
@@ -83,14 +83,14 @@ impl fmt::Debug for Sequencer {
 
 /// A listener's place at a sequencer. Dropping it tells publishers not to wait for the listener.
 #[derive(Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     backlog: Arc<Backlog>,
     gauge: Gauge,
 }
 
 impl Seat {
     /// Says that `news` has been handled.
-    pub fn handled(&self, news: &News) {
+    pub(crate) fn handled(&self, news: &News) {
         self.gauge.handled(&self.backlog, news.entries.len(), news.cost);
     }
 }
