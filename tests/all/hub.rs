@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Hub {
     process: Child,
     pub(crate) port: u16,
-    pub(crate) admin_port: u16,
+    /// Where it has one.
+    pub(crate) admin_port: Option<u16>,
     pub(crate) client: Client,
 }
 
@@ -39,20 +40,31 @@ impl Hub {
     /// Starts on a port that a hub of the same test has had.
     pub(crate) async fn start_on(port: u16, flags: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_herald"))
+        let mut herald = Command::new(env!("CARGO_BIN_EXE_herald"));
+        herald
             .env("HERALD_WORKERS", "2")
             .args(["--listen", &listen, "--admin", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .args(flags);
+        Self::run(herald).await
+    }
+
+    /// Starts a program that says where it serves a hub, and where its admin listener is.
+    pub(crate) async fn run(mut program: Command) -> Self {
+        let mut process = program.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = within(lines.next_line()).await.unwrap().expect("herald says where it serves");
+        let line = within(lines.next_line()).await.unwrap().expect("it says where it serves");
         let mut ports =
             line.split(", ").map(|part| part.rsplit(':').next().unwrap().parse().unwrap());
-        let (port, admin_port) = (ports.next().unwrap(), ports.next().unwrap());
+        let (port, admin_port) = (ports.next().unwrap(), ports.next());
         Self { process, port, admin_port, client: Client::new() }
+    }
+
+    /// What the program has said on standard error, once it has ended.
+    pub(crate) async fn stderr(&mut self) -> String {
+        let mut said = String::new();
+        let mut stderr = self.process.stderr.take().expect("standard error is piped");
+        within(stderr.read_to_string(&mut said)).await.unwrap();
+        said
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -72,7 +84,8 @@ impl Hub {
     }
 
     pub(crate) async fn admin(&self, path: &str) -> Response {
-        let url = format!("http://127.0.0.1:{}{path}", self.admin_port);
+        let port = self.admin_port.expect("an admin listener");
+        let url = format!("http://127.0.0.1:{port}{path}");
         within(self.client.get(url).send()).await.unwrap()
     }
 
@@ -143,7 +156,7 @@ impl Hub {
         within(self.process.wait()).await.unwrap()
     }
 
-    fn proc(&self, file: &str) -> String {
+    pub(crate) fn proc(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap()
     }
 
