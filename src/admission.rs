@@ -36,6 +36,7 @@ pub(crate) struct Permit(Arc<Admission>);
 
 /// Why a subscriber is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// The hub is going down.
     #[error("the hub is going down")]

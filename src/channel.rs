@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
+use PatternKind::{Exact, Wild};
+
 /// The longest channel name or pattern, in bytes.
 pub(crate) const MAX_CHANNEL_BYTES: usize = 255;
 
@@ -37,7 +39,7 @@ impl Channel {
     }
 
     /// Whether the channel is one of the hub's own, under `herald/`.
-    pub fn is_reserved(&self) -> bool {
+    pub(crate) fn is_reserved(&self) -> bool {
         self.0.starts_with(RESERVED)
     }
 
@@ -49,9 +51,9 @@ impl Channel {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(channel) => channel.fmt(f),
-            Self::Wild(pattern) => f.write_str(pattern),
+        match &self.0 {
+            Exact(channel) => channel.fmt(f),
+            Wild(pattern) => f.write_str(pattern),
         }
     }
 }
@@ -77,7 +79,11 @@ impl serde::Serialize for Channel {
 /// A channel, or many: `*` stands for one whole segment anywhere, `**` only last and for one or
 /// more segments; at most 16 segments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pattern {
+pub struct Pattern(PatternKind);
+
+/// How a pattern is matched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum PatternKind {
     /// Exactly this channel.
     Exact(Channel),
     /// Every channel that the wildcards match, save the hub's own.
@@ -92,7 +98,7 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, ChannelError> {
         check(text)?;
         if !text.contains('*') {
-            return Ok(Self::Exact(Channel(text.into())));
+            return Ok(Self(Exact(Channel(text.into()))));
         }
         let mut segments = text.split('/').peekable();
         while let Some(segment) = segments.next() {
@@ -109,15 +115,15 @@ impl Pattern {
         if text.split('/').count() > MAX_PATTERN_SEGMENTS {
             return Err(ChannelError::LongPattern);
         }
-        Ok(Self::Wild(text.into()))
+        Ok(Self(Wild(text.into())))
     }
 
     /// Whether the pattern takes in `channel`.
     pub fn matches(&self, channel: &Channel) -> bool {
-        match self {
-            Self::Exact(exact) => exact == channel,
-            Self::Wild(_) if channel.is_reserved() => false,
-            Self::Wild(pattern) => {
+        match &self.0 {
+            Exact(exact) => exact == channel,
+            Wild(_) if channel.is_reserved() => false,
+            Wild(pattern) => {
                 let mut segments = channel.as_str().split('/');
                 for wanted in pattern.split('/') {
                     match segments.next() {
@@ -134,10 +140,10 @@ impl Pattern {
 
     /// Whether the pattern takes in every channel that `other` does, as their segments tell.
     pub fn covers(&self, other: &Self) -> bool {
-        let (wide, narrow) = match (self, other) {
-            (_, Self::Exact(channel)) => return self.matches(channel),
-            (Self::Exact(_), Self::Wild(_)) => return false,
-            (Self::Wild(wide), Self::Wild(narrow)) => (wide, narrow),
+        let (wide, narrow) = match (&self.0, &other.0) {
+            (_, Exact(channel)) => return self.matches(channel),
+            (Exact(_), Wild(_)) => return false,
+            (Wild(wide), Wild(narrow)) => (wide, narrow),
         };
         let mut narrow = narrow.split('/');
         for wide in wide.split('/') {
@@ -152,11 +158,15 @@ impl Pattern {
         narrow.next().is_none()
     }
 
+    pub(crate) fn kind(&self) -> &PatternKind {
+        &self.0
+    }
+
     /// What every channel of this pattern starts with.
     pub(crate) fn literal_prefix(&self) -> &str {
-        match self {
-            Self::Exact(channel) => channel.as_str(),
-            Self::Wild(pattern) => pattern.split('*').next().unwrap_or_default(),
+        match &self.0 {
+            Exact(channel) => channel.as_str(),
+            Wild(pattern) => pattern.split('*').next().unwrap_or_default(),
         }
     }
 }
@@ -177,7 +187,7 @@ impl Selector {
     }
 
     /// Its patterns, sorted, each once.
-    pub fn patterns(&self) -> &[Pattern] {
+    pub(crate) fn patterns(&self) -> &[Pattern] {
         &self.0
     }
 
@@ -189,7 +199,13 @@ impl Selector {
 
 impl From<Channel> for Selector {
     fn from(channel: Channel) -> Self {
-        Self(Arc::new([Pattern::Exact(channel)]))
+        Pattern::from(channel).into()
+    }
+}
+
+impl From<Channel> for Pattern {
+    fn from(channel: Channel) -> Self {
+        Self(Exact(channel))
     }
 }
 
@@ -212,7 +228,7 @@ pub enum View {
 
 impl View {
     /// Whether an event on `channels` may be seen.
-    pub fn shows(&self, channels: &[Channel], private: bool) -> bool {
+    pub(crate) fn shows(&self, channels: &[Channel], private: bool) -> bool {
         !private
             || match self {
                 Self::Public => false,
@@ -253,6 +269,7 @@ fn check(name: &str) -> Result<(), ChannelError> {
 
 /// Why a text cannot be a channel or a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChannelError {
     /// Empty or too long.
     #[error("channel has {0} bytes; give 1 to {MAX_CHANNEL_BYTES}")]

@@ -109,6 +109,7 @@ impl EventType {
 
 /// Why a text cannot be an event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EventTypeError {
     /// Empty or too long.
     #[error("event has {0} bytes; give 1 to {MAX_EVENT_TYPE_BYTES}, or leave it out")]

@@ -240,6 +240,7 @@ impl fmt::Debug for Hub {
 
 /// Why events were not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// The hub takes no more events.
     #[error("the hub is going down; nothing was published: publish to another, or later")]
@@ -257,6 +258,7 @@ const MAY_BE_KEPT: &str =
 
 /// Why a subscriber was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SubscribeError {
     /// The hub takes none now.
     #[error(transparent)]

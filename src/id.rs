@@ -18,7 +18,7 @@ pub struct EventId {
 
 impl EventId {
     /// An id from its two parts.
-    pub const fn new(millis: u64, count: u64) -> Self {
+    pub(crate) const fn new(millis: u64, count: u64) -> Self {
         Self { millis, count }
     }
 
@@ -101,6 +101,7 @@ impl OwnId {
 
 /// Why a text cannot be an event's own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OwnIdError {
     /// Empty or too long.
     #[error("id has {0} bytes; give 1 to {MAX_OWN_ID_BYTES}")]

@@ -53,6 +53,7 @@ impl ChannelInfo {
 /// Where subscribers were counted.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Scope {
     /// On this node only.
     Node,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::channel::{Channel, Pattern, Selector, starting_with};
+use crate::channel::{Channel, PatternKind, Selector, starting_with};
 
 /// The key of a feed in its broadcaster.
 pub(super) type FeedKey = usize;
@@ -30,19 +30,19 @@ struct Node {
 impl Router {
     pub(super) fn insert(&mut self, selector: &Selector, feed: FeedKey) {
         for pattern in selector.patterns() {
-            match pattern {
-                Pattern::Exact(channel) => {
+            match pattern.kind() {
+                PatternKind::Exact(channel) => {
                     self.exact.entry(channel.clone()).or_default().push(feed)
                 }
-                Pattern::Wild(pattern) => self.wild.insert(pattern.split('/'), feed),
+                PatternKind::Wild(pattern) => self.wild.insert(pattern.split('/'), feed),
             }
         }
     }
 
     pub(super) fn remove(&mut self, selector: &Selector, feed: FeedKey) {
         for pattern in selector.patterns() {
-            match pattern {
-                Pattern::Exact(channel) => {
+            match pattern.kind() {
+                PatternKind::Exact(channel) => {
                     if let Some(feeds) = self.exact.get_mut(channel) {
                         feeds.retain(|other| *other != feed);
                         if feeds.is_empty() {
@@ -50,7 +50,7 @@ impl Router {
                         }
                     }
                 }
-                Pattern::Wild(pattern) => self.wild.remove(pattern.split('/'), feed),
+                PatternKind::Wild(pattern) => self.wild.remove(pattern.split('/'), feed),
             }
         }
     }
@@ -141,6 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::channel::Pattern;
 
     fn pattern() -> impl Strategy<Value = Pattern> {
         let segment = prop_oneof![Just("a"), Just("b"), Just("*")];

@@ -12,7 +12,7 @@ use super::{
     receipts::Receipts,
 };
 use crate::{
-    channel::{Channel, Pattern, Selector, starting_with},
+    channel::{Channel, PatternKind, Selector, starting_with},
     config::History,
     frame::HAND_OUT,
     id::{EventId, LastEventId, OwnId},
@@ -253,9 +253,9 @@ impl Log {
         let mut found = BTreeMap::new();
         let mut looks = 0;
         for pattern in selector.patterns() {
-            match pattern {
-                Pattern::Exact(channel) => found.extend(self.index.get_key_value(channel)),
-                Pattern::Wild(_) => {
+            match pattern.kind() {
+                PatternKind::Exact(channel) => found.extend(self.index.get_key_value(channel)),
+                PatternKind::Wild(_) => {
                     for (channel, numbers) in
                         starting_with(&self.index, pattern.literal_prefix(), "")
                     {
@@ -316,6 +316,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::channel::Pattern;
     use crate::event::Event;
 
     fn channel(name: &str) -> Channel {

@@ -272,6 +272,7 @@ pub(crate) struct Kept {
 
 /// Why a journal did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JournalError {
     /// It was closed.
     Closed,

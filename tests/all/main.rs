@@ -12,3 +12,4 @@ mod hub;
 mod publish;
 mod resume;
 mod streams;
+mod surface;
