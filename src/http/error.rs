@@ -8,7 +8,10 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use crate::hub::{PublishError, SubscribeError};
+use crate::{
+    channel::ChannelError,
+    hub::{PublishError, SubscribeError},
+};
 
 /// Why a request was not served; the text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +50,7 @@ impl Error {
     }
 }
 
-/// So that an app's handler may publish with `?`.
+/// As an answer of an app's handler, a 503.
 impl ResponseError for PublishError {
     fn status_code(&self) -> StatusCode {
         Error::Publish(self.clone()).status_code()
@@ -55,6 +58,17 @@ impl ResponseError for PublishError {
 
     fn error_response(&self) -> HttpResponse {
         Error::Publish(self.clone()).error_response()
+    }
+}
+
+/// As an answer of an app's handler, a 400.
+impl ResponseError for ChannelError {
+    fn status_code(&self) -> StatusCode {
+        Error::invalid(self).status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        Error::invalid(self).error_response()
     }
 }
 

@@ -10,10 +10,7 @@
 //! async fn grants(req: HttpRequest) -> Result<Grants, actix_web::Error> {
 //!     match req.headers().get("X-User").and_then(|user| user.to_str().ok()) {
 //!         Some("admin") => Ok(Grants::all()),
-//!         Some(_) => {
-//!             let offers = Pattern::parse("offers/**").map_err(actix_web::error::ErrorBadRequest)?;
-//!             Ok(Grants::none().subscribe(offers))
-//!         }
+//!         Some(_) => Ok(Grants::none().subscribe(Pattern::parse("offers/**")?)),
 //!         None => Err(ErrorUnauthorized("who are you?")),
 //!     }
 //! }

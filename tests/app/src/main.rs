@@ -10,7 +10,7 @@ use actix_web::{
     App, FromRequest, HttpRequest, HttpResponse, HttpServer, Responder, Result,
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
-    error::{ErrorBadRequest, ErrorUnauthorized},
+    error::ErrorUnauthorized,
     http::header::{HeaderName, HeaderValue},
     middleware::{Compress, Next, from_fn},
     rt::signal::unix::{SignalKind, signal},
@@ -41,7 +41,7 @@ impl FromRequest for User {
 
 impl User {
     fn orders(&self) -> Result<Channel> {
-        Channel::parse(&format!("orders/{}", self.0)).map_err(ErrorBadRequest)
+        Ok(Channel::parse(&format!("orders/{}", self.0))?)
     }
 }
 
@@ -49,7 +49,7 @@ async fn grants(user: User) -> Result<Grants> {
     if user.0 == "admin" {
         return Ok(Grants::all());
     }
-    let offers = Pattern::parse("offers/**").map_err(ErrorBadRequest)?;
+    let offers = Pattern::parse("offers/**")?;
     Ok(Grants::none().subscribe(user.orders()?).subscribe(offers).publish(user.orders()?))
 }
 
