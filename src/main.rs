@@ -10,12 +10,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let command = cli::parse();
-    cli::start_log();
+    cli::start_log(&command);
     match cli::run(command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("herald: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => cli::report(&error),
     }
 }

@@ -1,15 +1,26 @@
 //! What `publish` and `tail` share: a hub's address, and patience with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use awc::{Client, ClientRequest, http::Method};
+use awc::{
+    Client, ClientRequest, ClientResponse,
+    http::{
+        Method, StatusCode,
+        header::{HeaderMap, RETRY_AFTER},
+    },
+};
+use bytes::Bytes;
 use clap::Args;
+use futures_util::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Error;
+use super::{Error, Failure};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest wait that a hub can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Segments keep their slashes.
 const CHANNEL: &AsciiSet =
@@ -45,29 +56,76 @@ pub(super) fn query_word(name: &str, value: &str) -> String {
     format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
 }
 
-/// Waits that grow from a tenth of a second to five, each jittered.
-#[derive(Default)]
+/// Why a try failed.
+pub(super) enum Trouble {
+    /// It will fail again.
+    Refused(Error),
+    /// It may pass: the hub is away or busy. It may also say for how long.
+    Passing(Error, Duration),
+}
+
+impl Trouble {
+    pub(super) fn passing(error: impl Into<Error>) -> Self {
+        Self::Passing(error.into(), Duration::ZERO)
+    }
+
+    /// What the hub says is wrong, or its bare status.
+    pub(super) async fn answered<S>(mut response: ClientResponse<S>) -> Self
+    where
+        S: Stream<Item = Result<Bytes, awc::error::PayloadError>>,
+    {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let body = response.body().await.unwrap_or_default();
+        let error: Error = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.detail.into(),
+            Err(_) => format!("the answer is {status}, and not a hub's").into(),
+        };
+        match status {
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Self::Passing(error, wait),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// In seconds; a date is as good as none.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    seconds.map_or(Duration::ZERO, Duration::from_secs).min(MAX_RETRY_AFTER)
+}
+
+/// Waits between tries, until it has been long enough.
 pub(super) struct Patience {
+    /// For ever, if not said.
+    limit: Option<Duration>,
+    since: Instant,
     tries: u32,
 }
 
 impl Patience {
-    /// The wait before the next try, at least `least`.
-    pub(super) fn next(&mut self, least: Duration) -> Duration {
-        let longest = Duration::from_millis(100 << self.tries.min(6)).min(Duration::from_secs(5));
-        self.tries += 1;
-        least + longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        Self { limit, since: Instant::now(), tries: 0 }
     }
-}
 
-/// What the hub says is wrong, or its bare status.
-pub(super) fn refusal(status: awc::http::StatusCode, body: &[u8]) -> Error {
-    #[derive(serde::Deserialize)]
-    struct Problem {
-        detail: String,
-    }
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => problem.detail.into(),
-        Err(_) => format!("the hub answered {status}").into(),
+    /// Waits at least `least`, and the longer the more tries failed: from a tenth of a second to
+    /// five, jittered.
+    pub(super) async fn wait(&mut self, error: Error, least: Duration) -> Result<(), Error> {
+        let longest = Duration::from_millis(100 << self.tries.min(6)).min(Duration::from_secs(5));
+        let wait = least + longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.tries += 1;
+        if self.limit.is_some_and(|limit| self.since.elapsed() + wait > limit) {
+            return Err(Failure::OutOfPatience(error).into());
+        }
+        log::warn!("{error}; trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 }

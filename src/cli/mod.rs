@@ -2,9 +2,17 @@
 
 mod client;
 mod config_file;
+mod lines;
+mod progress;
 mod publish;
 mod serve;
+mod signals;
 mod tail;
+
+use std::{
+    io::{IsTerminal, Write, stderr},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -41,6 +49,16 @@ pub(crate) enum Command {
 /// A failure, told to the user in one line.
 pub(crate) type Error = Box<dyn std::error::Error>;
 
+/// A failure with an exit status of its own; that of others is 1.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}; gave up")]
+    OutOfPatience(Error),
+    /// By this signal.
+    #[error("interrupted")]
+    Interrupted(u8),
+}
+
 /// Reads the command line; on a mistake says so and exits with 2.
 pub(crate) fn parse() -> Command {
     let mut herald = Herald::parse();
@@ -62,10 +80,30 @@ pub(crate) fn parse() -> Command {
 }
 
 /// Logs to standard error; `RUST_LOG` says how much.
-pub(crate) fn start_log() {
+pub(crate) fn start_log(command: &Command) {
     // actix-http calls the end of a misbehaving connection an error; herald ends them on purpose.
     let default = "info,actix_http=off,actix_server=warn";
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default)).init();
+    let mut log =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default));
+    if !matches!(command, Command::Serve(_)) {
+        // To a person, and in place of what `Progress` may have told.
+        let start = if stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        log.format(move |out, record| writeln!(out, "{start}herald: {}", record.args()));
+    }
+    log.init();
+}
+
+/// Tells why a command failed, and returns its exit status.
+pub(crate) fn report(error: &Error) -> ExitCode {
+    let status = match error.downcast_ref() {
+        // Whoever interrupted it knows.
+        Some(Failure::Interrupted(signal)) => return (128 + signal).into(),
+        Some(Failure::OutOfPatience(_)) => 3,
+        None => 1,
+    };
+    // Nobody may be reading it.
+    let _ = writeln!(stderr(), "herald: {error}");
+    status.into()
 }
 
 /// Runs a command to its end.

@@ -2,28 +2,24 @@
 
 use std::{
     io::{IsTerminal, Read},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use awc::{Client, http::Method};
 use clap::Args;
-use serde::Serialize;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    sync::mpsc,
-};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use tokio::sync::oneshot;
 
 use super::{
-    Error,
-    client::{self, HubAddress, Patience},
+    Error, Failure,
+    client::{self, HubAddress, Patience, Trouble},
+    lines::Lines,
+    progress::Progress,
+    signals::Signals,
 };
 
 /// How long one try may take; the key makes another harmless.
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most lines in one request.
-const MAX_LINES: usize = 500;
-/// The most bytes in one request of several lines.
-const MAX_BYTES: usize = 256 * 1024;
 
 /// Publish an event, or one for each line of standard input
 #[derive(Args)]
@@ -31,7 +27,15 @@ const MAX_BYTES: usize = 256 * 1024;
   herald publish demo hello                         one event
   herald publish demo --event greeting '{\"to\":\"all\"}'
   herald publish demo < message.txt                 one event of several lines
-  vmstat 1 | herald publish --lines demo/vmstat     an event a line, as they come")]
+  vmstat 1 | herald publish --lines demo/vmstat     an event a line, as they come
+
+Exit status:
+  0  published: the hub has it all
+  1  refused, or the input cannot be read; of lines, those before the bad one are published
+  2  a mistake on the command line
+  3  the hub was away for longer than --patience
+  130, 143  interrupted, with --lines after the lines that were read are published; a second
+     time at once")]
 pub(crate) struct Publish {
     /// The channel, such as orders/eu
     channel: String,
@@ -43,6 +47,9 @@ pub(crate) struct Publish {
     /// An id of your own
     #[arg(long, value_name = "ID", conflicts_with = "lines")]
     id: Option<String>,
+    /// Publish only once, however often this is run with the same key in ten minutes
+    #[arg(long, value_name = "KEY", conflicts_with = "lines")]
+    idempotency_key: Option<String>,
     /// Publish each line of standard input as an event of its own
     #[arg(long, conflicts_with = "data")]
     lines: bool,
@@ -53,135 +60,169 @@ pub(crate) struct Publish {
     hub: HubAddress,
 }
 
-#[derive(Serialize)]
-struct Item<'a> {
-    channel: &'a str,
-    data: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
+/// A request that can be repeated.
+struct Post {
+    path: String,
+    media_type: &'static str,
+    key: String,
+    body: bytes::Bytes,
 }
 
 impl Publish {
     pub(super) async fn run(self) -> Result<(), Error> {
         let client = client::client();
-        if self.lines {
-            return self.publish_lines(&client).await;
-        }
+        if self.lines { self.run_lines(&client).await } else { self.run_one(&client).await }
+    }
+
+    async fn run_one(&self, client: &Client) -> Result<(), Error> {
         let data = match self.data.as_deref() {
             Some("-") | None => read_all()?,
             Some(data) => data.to_owned(),
         };
-        let words = [("event", &self.event), ("id", &self.id)];
-        let words = words
-            .iter()
-            .filter_map(|(name, value)| Some(client::query_word(name, value.as_deref()?)));
-        let path = format!(
-            "{}?{}",
-            client::events_path(&self.channel),
-            words.collect::<Vec<_>>().join("&")
-        );
-        self.post(&client, &path, "text/plain; charset=utf-8", data).await
+        let words = [("event", &self.event), ("id", &self.id)].into_iter();
+        let words =
+            words.filter_map(|(name, value)| Some(client::query_word(name, value.as_deref()?)));
+        let words = words.collect::<Vec<_>>().join("&");
+        let post = Post {
+            path: format!("{}?{words}", client::events_path(&self.channel)),
+            media_type: "text/plain; charset=utf-8",
+            key: self.idempotency_key.clone().unwrap_or_else(random_key),
+            body: data.into(),
+        };
+        self.send(client, post).await
     }
 
-    /// Publishes lines as they come, and together what came in the meantime.
-    async fn publish_lines(&self, client: &Client) -> Result<(), Error> {
-        let (sender, mut lines) = mpsc::channel(MAX_LINES);
-        // Not joined: it may wait for a line that never comes.
-        actix_web::rt::spawn(async move {
-            let mut stdin = BufReader::new(tokio::io::stdin());
-            loop {
-                let mut line = Vec::new();
-                match stdin.read_until(b'\n', &mut line).await {
-                    Ok(0) => break,
-                    Ok(_) => {
-                        let line = String::from_utf8(line).map_err(std::io::Error::other);
-                        let line = line.map(|line| line.trim_end_matches(['\r', '\n']).to_owned());
-                        if sender.send(line).await.is_err() {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        let _ = sender.send(Err(error)).await;
-                        break;
-                    }
-                }
-            }
-        });
-        let mut next = None;
-        loop {
-            let mut body = match next.take() {
-                Some(item) => item?,
-                None => match lines.recv().await {
-                    Some(line) => self.item(line)?,
-                    None => return Ok(()),
-                },
-            };
-            for _ in 1..MAX_LINES {
-                let Ok(line) = lines.try_recv() else { break };
-                match self.item(line) {
-                    Ok(item) if body.len() + item.len() <= MAX_BYTES => body += &item,
-                    // Goes next, or ends it: once what came before is published.
-                    other => {
-                        next = Some(other);
-                        break;
-                    }
-                }
-            }
-            self.post(client, "/events", "application/x-ndjson", body).await?;
+    /// Publishes lines until they end or it is interrupted, and at a second interruption no more.
+    async fn run_lines(&self, client: &Client) -> Result<(), Error> {
+        let mut signals = Signals::new()?;
+        let (stop, stopped) = oneshot::channel();
+        let twice = async {
+            // Heard unless it is over anyway.
+            let _ = stop.send(signals.next().await);
+            signals.next().await
+        };
+        tokio::select! {
+            result = self.publish_lines(client, stopped) => result,
+            signal = twice => Err(Failure::Interrupted(signal).into()),
         }
     }
 
-    fn item(&self, line: std::io::Result<String>) -> Result<String, Error> {
-        let item = Item { channel: &self.channel, data: &line?, event: self.event.as_deref() };
-        Ok(serde_json::to_string(&item)? + "\n")
-    }
-
-    /// Posts until it is acknowledged; a key makes the repeats harmless.
-    async fn post(
+    async fn publish_lines(
         &self,
         client: &Client,
-        path: &str,
-        media_type: &'static str,
-        body: String,
+        mut stopped: oneshot::Receiver<u8>,
     ) -> Result<(), Error> {
-        let key = format!("{:032x}", fastrand::u128(..));
-        let body = bytes::Bytes::from(body);
-        let since = Instant::now();
-        let mut patience = Patience::default();
+        let mut lines = Lines::of_stdin();
+        let mut progress = Progress::start();
+        let mut interruption = None;
         loop {
-            let request = self
-                .hub
-                .request(client, Method::POST, path)
-                .timeout(TRY_TIMEOUT)
-                .insert_header(("Content-Type", media_type))
-                .insert_header(("Idempotency-Key", key.as_str()))
-                .send_body(body.clone());
-            let failure: Error = match request.await {
-                Ok(mut response) if response.status().is_success() => {
-                    // Read to its end, so that the connection serves the next request. The head
-                    // alone was the acknowledgement.
-                    let _ = response.body().await;
-                    return Ok(());
+            let batch = tokio::select! {
+                signal = &mut stopped, if interruption.is_none() => {
+                    interruption = signal.ok();
+                    lines.close();
+                    continue;
                 }
-                Ok(mut response) => {
-                    let status = response.status();
-                    let failure =
-                        client::refusal(status, &response.body().await.unwrap_or_default());
-                    if !status.is_server_error() && status != 429 {
-                        return Err(failure);
-                    }
-                    failure
-                }
-                Err(error) => error.to_string().into(),
+                batch = lines.next() => batch?,
             };
-            let wait = patience.next(Duration::ZERO);
-            if since.elapsed() + wait > self.patience {
-                return Err(failure);
+            if batch.is_empty() {
+                return match interruption {
+                    Some(signal) => Err(Failure::Interrupted(signal).into()),
+                    None => Ok(()),
+                };
             }
-            log::warn!("{failure}; trying again");
-            tokio::time::sleep(wait).await;
+            self.publish_batch(client, &batch, &mut progress).await?;
         }
     }
+
+    /// Publishes lines, or those before the first that the hub refuses.
+    async fn publish_batch(
+        &self,
+        client: &Client,
+        lines: &[String],
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let post = Post {
+            path: "/events".into(),
+            media_type: "application/x-ndjson",
+            key: random_key(),
+            body: self.batch(lines)?.into(),
+        };
+        match self.send(client, post).await {
+            Ok(()) => progress.add(lines.len()),
+            // All or none: the hub may take less at a time, or a single line is bad.
+            Err(error) if lines.len() > 1 && !error.is::<Failure>() => {
+                let (first, second) = lines.split_at(lines.len() / 2);
+                Box::pin(self.publish_batch(client, first, progress)).await?;
+                Box::pin(self.publish_batch(client, second, progress)).await?;
+            }
+            Err(error) if error.is::<Failure>() => return Err(error),
+            Err(error) => return Err(format!("line {}: {error}", progress.lines() + 1).into()),
+        }
+        Ok(())
+    }
+
+    fn batch(&self, lines: &[String]) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct Item<'a> {
+            channel: &'a str,
+            data: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            event: Option<&'a str>,
+        }
+        let mut batch = String::new();
+        for line in lines {
+            let item = Item { channel: &self.channel, data: line, event: self.event.as_deref() };
+            batch += &serde_json::to_string(&item)?;
+            batch.push('\n');
+        }
+        Ok(batch)
+    }
+
+    /// Posts until it is acknowledged; the key makes the repeats harmless.
+    async fn send(&self, client: &Client, post: Post) -> Result<(), Error> {
+        let mut patience = Patience::new(Some(self.patience));
+        loop {
+            match self.try_once(client, &post).await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Refused(error)) => return Err(error),
+                Err(Trouble::Passing(error, wait)) => patience.wait(error, wait).await?,
+            }
+        }
+    }
+
+    async fn try_once(&self, client: &Client, post: &Post) -> Result<(), Trouble> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Receipt {
+            One {
+                #[serde(rename = "id")]
+                _id: IgnoredAny,
+            },
+            Several {
+                #[serde(rename = "ids")]
+                _ids: IgnoredAny,
+            },
+        }
+        let request = self.hub.request(client, Method::POST, &post.path);
+        let request = request
+            .timeout(TRY_TIMEOUT)
+            .insert_header(("Content-Type", post.media_type))
+            .insert_header(("Idempotency-Key", post.key.as_str()))
+            .send_body(post.body.clone());
+        let mut response = request.await.map_err(|error| Trouble::passing(error.to_string()))?;
+        if !response.status().is_success() {
+            return Err(Trouble::answered(response).await);
+        }
+        let receipt = response.body().await.map_err(Trouble::passing)?;
+        match serde_json::from_slice::<Receipt>(&receipt) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Trouble::Refused("the answer is not a hub's".into())),
+        }
+    }
+}
+
+fn random_key() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 fn read_all() -> Result<String, Error> {

@@ -14,9 +14,8 @@ use herald::{
     server,
 };
 use socket2::{Domain, Socket, Type};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Error;
+use super::{Error, signals::Signals};
 
 /// Connections that may wait to be accepted: a crowd that comes back at once.
 const BACKLOG: i32 = 4_096;
@@ -105,7 +104,9 @@ impl Serve {
         let mut signals = Signals::new()?;
         let mut more_signals = Signals::new()?;
         announce(&listener, admin.as_ref())?;
-        let shutdown = async move { signals.next().await };
+        let shutdown = async move {
+            signals.next().await;
+        };
         let abort = async move {
             more_signals.next().await;
             more_signals.next().await;
@@ -183,28 +184,6 @@ fn announce(listener: &TcpListener, admin: Option<&TcpListener>) -> Result<(), E
     // Nobody may be reading it.
     let _ = writeln!(std::io::stdout(), "{line}");
     Ok(())
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -1,33 +1,47 @@
 //! `herald tail`.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::{ErrorKind, IsTerminal, Write, stdout},
+    thread,
     time::Duration,
 };
 
+use anstyle::{AnsiColor, Style};
 use awc::{Client, http::Method};
 use bytes::Bytes;
 use clap::Args;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future, stream};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 use sse_stream::{Sse, SseByteStream};
+use tokio::sync::oneshot;
 
 use super::{
     Error,
-    client::{self, HubAddress, Patience},
+    client::{self, HubAddress, Patience, Trouble},
 };
 
-/// A stream that is silent for so long is dead: a hub pings every 15 seconds unless told otherwise.
-const SILENCE: Duration = Duration::from_secs(180);
 /// How long to wait before reconnecting where the hub has not said.
 const RETRY: Duration = Duration::from_secs(3);
+
+const DIM: Style = Style::new().dimmed();
+const TYPE: Style = AnsiColor::Cyan.on_default();
 
 /// Follow channels, across restarts of the hub
 #[derive(Args)]
 #[command(after_help = "Examples:
   herald tail demo                                  new events of one channel
   herald tail 'orders/*' --json | jq .data          of many, as JSON lines
-  herald tail demo --last-event-id earliest         all that is kept, and then on")]
+  herald tail demo --last 10                        the last ten, and then on
+  herald tail demo --last-event-id earliest         all that is kept, and then on
+
+Prints each event's data; to a terminal also its id, and its type if it has one.
+
+Exit status:
+  0  --limit events were printed, or nobody reads them any more
+  1  refused
+  2  a mistake on the command line
+  3  the hub was away for longer than --patience")]
 pub(crate) struct Tail {
     /// Channels and patterns, such as orders/eu or 'orders/*'
     #[arg(required = true, value_name = "CHANNEL")]
@@ -35,12 +49,24 @@ pub(crate) struct Tail {
     /// Start after this event; `earliest` for all that is kept
     #[arg(long, value_name = "ID")]
     last_event_id: Option<String>,
+    /// Start with the last N events
+    #[arg(long, value_name = "N", conflicts_with = "last_event_id")]
+    last: Option<u64>,
+    /// Start with the events of the last TIME
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["last_event_id", "last"])]
+    since: Option<String>,
     /// Print a JSON object a line: id, event, data
     #[arg(long)]
     json: bool,
     /// Stop after so many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// While the hub cannot be reached, keep trying for so long [default: for ever]
+    #[arg(long, value_parser = herald::config::parse_span, value_name = "TIME")]
+    patience: Option<Duration>,
+    /// Reconnect when nothing came for so long; a hub pings every 15 seconds unless told otherwise
+    #[arg(long, default_value = "3m", value_parser = herald::config::parse_span, value_name = "TIME")]
+    silence: Duration,
     #[command(flatten)]
     hub: HubAddress,
 }
@@ -52,86 +78,81 @@ struct Progress {
     left: u64,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    id: Option<&'a str>,
-    event: &'a str,
-    data: &'a str,
-}
-
-/// How a stream came to its end.
-enum End {
-    /// Everything asked for was printed, or nobody reads it any more.
-    Done,
-    Lost(Error),
-    Refused(Error),
-}
+/// Everything asked for was printed, or nobody reads it any more.
+struct Done;
 
 impl Tail {
     pub(super) async fn run(self) -> Result<(), Error> {
+        tokio::select! {
+            result = self.follow() => result,
+            () = stdout_closed() => Ok(()),
+        }
+    }
+
+    async fn follow(&self) -> Result<(), Error> {
         let client = client::client();
-        let words: Vec<_> =
-            self.channels.iter().map(|channel| client::query_word("channel", channel)).collect();
-        let path = format!("/events?{}", words.join("&"));
-        let mut patience = Patience::default();
+        let mut patience = Patience::new(self.patience);
         let mut progress = Progress {
             last_event_id: self.last_event_id.clone(),
             retry: Duration::ZERO,
             left: self.limit.unwrap_or(u64::MAX),
         };
         while progress.left > 0 {
-            match self.follow(&client, &path, &mut progress, &mut patience).await {
-                End::Done => break,
-                End::Refused(error) => return Err(error),
-                End::Lost(error) => {
-                    log::warn!("{error}; reconnecting");
-                    tokio::time::sleep(patience.next(progress.retry)).await;
+            match self.follow_stream(&client, &mut progress, &mut patience).await {
+                Ok(Done) => break,
+                Err(Trouble::Refused(error)) => return Err(error),
+                Err(Trouble::Passing(error, wait)) => {
+                    patience.wait(error, wait.max(progress.retry)).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn follow(
+    fn path(&self) -> String {
+        let channels = self.channels.iter().map(|channel| client::query_word("channel", channel));
+        // A stream that goes on begins after its last event, whatever these say.
+        let last = self.last.map(|last| client::query_word("last", &last.to_string()));
+        let since = self.since.as_ref().map(|since| client::query_word("since", since));
+        format!("/events?{}", channels.chain(last).chain(since).collect::<Vec<_>>().join("&"))
+    }
+
+    async fn follow_stream(
         &self,
         client: &Client,
-        path: &str,
         progress: &mut Progress,
         patience: &mut Patience,
-    ) -> End {
+    ) -> Result<Done, Trouble> {
         let mut request = self
             .hub
-            .request(client, Method::GET, path)
+            .request(client, Method::GET, &self.path())
             .insert_header(("Accept", "text/event-stream, application/problem+json"));
         if let Some(id) = &progress.last_event_id {
             request = request.insert_header(("Last-Event-ID", id.as_bytes()));
         }
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return End::Lost(error.to_string().into()),
-        };
-        let status = response.status();
-        if !status.is_success() {
-            let refusal = client::refusal(status, &response.body().await.unwrap_or_default());
-            let may_pass = status.is_server_error() || status == 429;
-            return if may_pass { End::Lost(refusal) } else { End::Refused(refusal) };
+        let response = request.send().await.map_err(|error| Trouble::passing(error.to_string()))?;
+        if !response.status().is_success() {
+            return Err(Trouble::answered(response).await);
         }
-        *patience = Patience::default();
+        let content_type = response.headers().get("Content-Type");
+        if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
+            return Err(Trouble::Refused("the answer is not a hub's".into()));
+        }
+        *patience = Patience::new(self.patience);
         progress.retry = RETRY;
-        self.print_events(SseByteStream::new(unless_silent(response)), progress).await
+        self.print_events(SseByteStream::new(self.unless_silent(response)), progress).await
     }
 
     async fn print_events(
         &self,
         events: impl Stream<Item = Result<Sse, sse_stream::Error>>,
         progress: &mut Progress,
-    ) -> End {
+    ) -> Result<Done, Trouble> {
         let mut events = std::pin::pin!(events);
         while progress.left > 0 {
             let event = match events.next().await {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => return End::Lost(error.to_string().into()),
-                None => return End::Lost("the stream ended".into()),
+                Some(event) => event.map_err(|error| Trouble::passing(error.to_string()))?,
+                None => return Err(Trouble::passing("the stream ended")),
             };
             if let Some(retry) = event.retry {
                 progress.retry = Duration::from_millis(retry);
@@ -144,44 +165,86 @@ impl Tail {
             match self.print(&event, data) {
                 Ok(()) if is_gap(&event) => {}
                 Ok(()) => progress.left -= 1,
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return End::Done,
-                Err(error) => return End::Refused(error.into()),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                Err(error) => return Err(Trouble::Refused(error.into())),
             }
         }
-        End::Done
+        Ok(Done)
     }
 
     fn print(&self, event: &Sse, data: &str) -> std::io::Result<()> {
-        let event_type = event.event.as_deref().unwrap_or("message");
-        let mut out = std::io::stdout().lock();
+        #[derive(Serialize)]
+        struct Line<'a> {
+            id: Option<&'a str>,
+            event: &'a str,
+            data: &'a str,
+        }
+        let mut out = stdout().lock();
         if self.json {
+            let event_type = event.event.as_deref().unwrap_or("message");
             let line = Line { id: event.id.as_deref(), event: event_type, data };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         } else if is_gap(event) {
             log::warn!("events are missing: {data}");
+        } else if out.is_terminal() {
+            return print_to_person(event, data);
         } else {
             writeln!(out, "{data}")?;
         }
         out.flush()
     }
+
+    /// The pieces of a stream, and an error when none comes for too long; pings are pieces, too.
+    fn unless_silent<S, E>(&self, pieces: S) -> impl Stream<Item = std::io::Result<Bytes>>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let silence = self.silence;
+        stream::unfold(pieces, move |mut pieces| async move {
+            let piece = match tokio::time::timeout(silence, pieces.next()).await {
+                Ok(piece) => piece?.map_err(std::io::Error::other),
+                Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "the stream is silent")),
+            };
+            Some((piece, pieces))
+        })
+    }
 }
 
-/// The pieces of a stream, and an error when none comes for too long; pings are pieces, too.
-fn unless_silent<S, E>(pieces: S) -> impl Stream<Item = std::io::Result<Bytes>>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: std::error::Error + Send + Sync + 'static,
-{
-    stream::unfold(pieces, async |mut pieces| {
-        let piece = match tokio::time::timeout(SILENCE, pieces.next()).await {
-            Ok(piece) => piece?.map_err(std::io::Error::other),
-            Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "the stream is silent")),
-        };
-        Some((piece, pieces))
-    })
+fn print_to_person(event: &Sse, data: &str) -> std::io::Result<()> {
+    // Leaves the colours out where they are not wanted.
+    let mut out = anstream::stdout().lock();
+    if let Some(id) = &event.id {
+        write!(out, "{DIM}{}{DIM:#} ", harmless(id))?;
+    }
+    if let Some(event_type) = &event.event {
+        write!(out, "{TYPE}{}{TYPE:#} ", harmless(event_type))?;
+    }
+    writeln!(out, "{}", harmless(data))
 }
 
 /// The hub's notice that events are missing.
 fn is_gap(event: &Sse) -> bool {
     event.event.as_deref() == Some("gap")
+}
+
+/// Text that cannot take control of a terminal.
+fn harmless(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
+}
+
+/// Resolves when nobody reads standard output any more: a pipe's reader has left.
+async fn stdout_closed() {
+    let (sender, closed) = oneshot::channel();
+    // Not the runtime's, which would wait for it at the end.
+    thread::spawn(move || {
+        let stdout = stdout();
+        // Errors and hang-ups are always told.
+        let polled = poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None);
+        // Nobody may be there to hear it.
+        polled.is_ok().then(|| sender.send(()))
+    });
+    if closed.await.is_err() {
+        future::pending().await
+    }
 }

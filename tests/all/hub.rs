@@ -141,10 +141,8 @@ impl Hub {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let done =
-            std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status();
-        assert!(done.unwrap().success());
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid(), name);
     }
 
     /// Ends without a farewell.
@@ -178,6 +176,12 @@ impl Hub {
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
+}
+
+/// Sends a process a signal, such as `-TERM`.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let done = std::process::Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(done.unwrap().success());
 }
 
 /// A request's answer, which must be 200.
