@@ -12,6 +12,7 @@ mod hub;
 mod pipes;
 mod publish;
 mod resume;
+mod stand_in;
 mod streams;
 mod surface;
 mod tools;
