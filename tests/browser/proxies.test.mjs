@@ -2,14 +2,14 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import * as http from "node:http";
-import * as https from "node:https";
+import { createServer } from "node:http";
+import { request } from "node:https";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./chromium.mjs";
 import { publish, startHub } from "./hub.mjs";
 import { freePort, startProxy } from "./proxy.mjs";
 
-const RESTARTS = { SIGKILL: { signal: "SIGKILL" }, SIGTERM: { signal: "SIGTERM" } };
+const RESTARTS = { "a SIGKILL": ["SIGKILL"], "a SIGTERM": ["SIGTERM"] };
 
 /** What differs between the two: the changes that a test makes to the README's text. */
 const PROXIES = {
@@ -28,7 +28,7 @@ const PROXIES = {
     patience: (time) => [["timeout server 60s", `timeout server ${time}`]],
     restarts: {
       ...RESTARTS,
-      "SIGKILL, with health checks": { signal: "SIGKILL", changes: [[/(server herald .*)/, "$1 check inter 500ms"]] },
+      "a SIGKILL that health checks saw": ["SIGKILL", [[/(server herald .*)/, "$1 check inter 500ms"]]],
     },
     statusWhenDown: 503,
   },
@@ -37,7 +37,7 @@ const PROXIES = {
 let browser;
 
 before(async () => {
-  browser = await launch();
+  browser = await launch("--host-resolver-rules=MAP example.com 127.0.0.1");
 });
 
 after(() => browser.close());
@@ -74,12 +74,13 @@ async function subscribe(t, proxy) {
 const opened = ({ opened }, times) => opened === times;
 const received = ({ events }, count) => events.length >= count;
 const texts = ({ events }) => events.map(({ data }) => data);
+/** `EventSource.CLOSED`: it has given up. */
 const CLOSED = 2;
 
 /** What a program gets: the answer, once its head is here. */
 async function ask(url, { method = "GET", headers = {}, body } = {}) {
-  const { request } = url.startsWith("https:") ? https : http;
-  const asked = request(url, { method, headers, agent: false, rejectUnauthorized: false }).end(body);
+  const lookup = (_, options, found) => found(null, [{ address: "127.0.0.1", family: 4 }]);
+  const asked = request(url, { method, headers, lookup, agent: false, rejectUnauthorized: false }).end(body);
   const [answer] = await once(asked, "response");
   return answer;
 }
@@ -142,8 +143,8 @@ for (const [name, its] of Object.entries(PROXIES)) {
       assert.deepEqual(texts(await stream.log()), ["while away"]);
     });
 
-    for (const [how, { signal, changes }] of Object.entries(its.restarts)) {
-      test(`an EventSource comes back after a restart of the hub by ${how}`, async (t) => {
+    for (const [what, [signal, changes]] of Object.entries(its.restarts)) {
+      test(`an EventSource comes back after ${what} and a new start of the hub`, async (t) => {
         const hub = await startHub(t, { drain: "1s" });
         const stream = await subscribe(t, await startProxy(t, name, hub.port, changes));
         await stream.until(opened, 1);
@@ -167,7 +168,7 @@ for (const [name, its] of Object.entries(PROXIES)) {
       const stream = await subscribe(t, await startProxy(t, name, hub.port, its.withoutComeBack));
       await stream.until(opened, 1);
       await hub.stop();
-      await stream.until(({ errors }) => errors.at(-1) === 2);
+      await stream.until(({ errors }) => errors.at(-1) === EventSource.CLOSED);
     });
 
     test("while the hub is down, programs get an error, and an EventSource an empty stream", async (t) => {
@@ -177,7 +178,7 @@ for (const [name, its] of Object.entries(PROXIES)) {
       assert.equal(answer.statusCode, 200);
       assert.equal(answer.headers["content-type"], "text/event-stream");
       assert.match(answer.headers["cache-control"], /no-(store|cache)/);
-      assert.doesNotMatch((await answer.toArray()).join(""), /^(data|id|retry)|\n\n/m);
+      assert.doesNotMatch((await answer.toArray()).join(""), /^(data|event|id|retry)/m);
     });
 
     test("a program can tell a stream that was cut from one that ended", async (t) => {
@@ -230,7 +231,7 @@ for (const [name, its] of Object.entries(PROXIES)) {
       for (const path of ["/events/demo", "/events", "/notify", "/notifications"]) {
         assert.ok([403, 404].includes(await statusOf(url + path, { method: "POST", body: "x" })), path);
       }
-      for (const path of ["/channels", "/channels/demo", "/time", "/events/../channels", "/eventsource"]) {
+      for (const path of ["/channels", "/channels/demo", "/time", "/eventsource"]) {
         assert.ok([403, 404].includes(await statusOf(url + path)), path);
       }
       const published = await fetch(`${hub.url}/events?channel=**&last_event_id=earliest&wait=0`);
@@ -238,8 +239,8 @@ for (const [name, its] of Object.entries(PROXIES)) {
     });
 
     test("the hub hears the client's address, and the rest of the request as it was", async (t) => {
-      const hub = http.createServer((request, response) => response.end(JSON.stringify(request, ["url", "headers",
-        "host", "x-forwarded-for", "last-event-id"]))).listen(0, "127.0.0.1");
+      const hub = createServer(({ url, headers }, answer) => answer.end(JSON.stringify({ url, headers })));
+      hub.listen(0, "127.0.0.1");
       t.after(() => hub.close());
       await once(hub, "listening");
       const { url } = await startProxy(t, name, hub.address().port);

@@ -13,10 +13,9 @@ const README = readFileSync("../../README.md", "utf8");
 const DIR = mkdtempSync(join(tmpdir(), "herald-proxies-"));
 process.on("exit", () => rmSync(DIR, { recursive: true }));
 
-const CERTIFICATE = join(DIR, "localhost.pem");
+const CERTIFICATE = join(DIR, "example.com.pem");
 execFileSync("openssl", ["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-  "-keyout", CERTIFICATE, "-out", CERTIFICATE, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-{ stdio: "ignore" });
+  "-keyout", CERTIFICATE, "-out", CERTIFICATE, "-subj", "/CN=example.com"], { stdio: "ignore" });
 
 /** What the README leaves to Debian's files, and how to run each in the foreground. */
 const PROXIES = {
@@ -40,17 +39,18 @@ const PROXIES = {
         timeout connect 5s
         timeout client 50s
         timeout server 50s
+        ${[502, 503, 504].map((status) => `errorfile ${status} /etc/haproxy/errors/${status}.http\n`).join("")}
       ${sections}`,
     command: (config) => ["/usr/sbin/haproxy", "-db", "-q", "-f", config],
   },
 };
 
-/** Starts a proxy before what listens on `port`, and stops it after the test. */
+/** Starts a proxy of example.com before what listens on `port`, and stops it after the test. */
 export async function startProxy(t, name, port, changes = []) {
-  const own = `127.0.0.1:${await freePort()}`;
+  const own = await freePort();
   const readme = README.match(new RegExp(`^\`\`\`${name}\n(.*?)^\`\`\``, "ms"))[1];
   const text = [
-    [/\b(listen |bind :)443\b/, (_, word) => `${word.replace(":", "")}${own}`],
+    [/(listen |bind )(:?)443/, `$1127.0.0.1:${own}`],
     [/\/etc\/ssl\/example.com\.\w+/g, CERTIFICATE],
     ["127.0.0.1:8080", `127.0.0.1:${port}`],
     ...changes,
@@ -70,7 +70,7 @@ export async function startProxy(t, name, port, changes = []) {
     assert.equal(proxy.exitCode, null, complaints);
     await pause(20);
   }
-  const origin = `${text.includes(`${own} ssl`) ? "https" : "http"}://${own}`;
+  const origin = `${text.includes(`${own} ssl`) ? "https" : "http"}://example.com:${own}`;
   return { origin, url: `${origin}/live` };
 }
 
@@ -89,9 +89,8 @@ export async function freePort() {
   return port;
 }
 
-function isOpen(address) {
-  const [host, port] = address.split(":");
-  const socket = connect(port, host);
+function isOpen(port) {
+  const socket = connect(port, "127.0.0.1");
   return new Promise((done) => {
     socket.once("connect", () => done(true)).once("error", () => done(false));
   }).finally(() => socket.destroy());
