@@ -51,7 +51,7 @@ export async function startProxy(t, name, port, changes = []) {
   const readme = README.match(new RegExp(`^\`\`\`${name}\n(.*?)^\`\`\``, "ms"))[1];
   const text = [
     [/(listen |bind )(:?)443/, `$1127.0.0.1:${own}`],
-    [/\/etc\/ssl\/example.com\.\w+/g, CERTIFICATE],
+    [/\/etc\/ssl\/example\.com\.\w+/g, CERTIFICATE],
     ["127.0.0.1:8080", `127.0.0.1:${port}`],
     ...changes,
   ].reduce(change, readme);
@@ -63,8 +63,7 @@ export async function startProxy(t, name, port, changes = []) {
   let complaints = "";
   proxy.stderr.on("data", (text) => { complaints += text; });
   t.after(async () => {
-    proxy.kill("SIGKILL");
-    await once(proxy, "close");
+    if (proxy.kill("SIGKILL")) await once(proxy, "close");
   });
   while (!(await isOpen(own))) {
     assert.equal(proxy.exitCode, null, complaints);
