@@ -1,37 +1,17 @@
 // The page at `/`, in a real browser, against the real binary.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
-
-const BINARY = process.env.HERALD_BINARY ?? "../../target/debug/herald";
-const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+import { launch } from "./chromium.mjs";
+import { publish, startHub } from "./hub.mjs";
 
 let browser;
 
 before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: QUIET });
+  browser = await launch();
 });
 
 after(() => browser.close());
-
-/** Starts a hub, and stops it after the test. */
-async function startHub(t, port = 0) {
-  const hub = spawn(BINARY, ["--listen", `127.0.0.1:${port}`, "--admin", "off", "--drain", "0s"]);
-  const [line] = await once(createInterface(hub.stdout), "line");
-  const stop = async () => {
-    if (hub.exitCode === null && hub.signalCode === null) {
-      hub.kill("SIGKILL");
-      await once(hub, "exit");
-    }
-  };
-  t.after(stop);
-  return { url: line.match(/http:\S+/)[0], port: Number(line.split(":").at(-1)), stop };
-}
 
 /** Opens the page, and fails the test on whatever the browser complains of. */
 async function openPage(t, hub, path = "/") {
@@ -52,9 +32,6 @@ async function openPage(t, hub, path = "/") {
 }
 
 const state = (page, name) => page.waitForSelector(`#state[data-state="${name}"]`, { state: "attached" });
-
-const publish = (hub, channel, body, query = "") =>
-  fetch(`${hub.url}/events/${channel}?${query}`, { method: "POST", body }).then((answer) => answer.json());
 
 test("events appear as they come, the newest first", async (t) => {
   const hub = await startHub(t);
@@ -103,7 +80,7 @@ test("the browser comes back by itself after a restart of the hub", async (t) =>
   await page.waitForSelector("#events li");
   await hub.stop();
   await state(page, "waiting");
-  const again = await startHub(t, hub.port);
+  const again = await startHub(t, { port: hub.port });
   await state(page, "open");
   await publish(again, "demo", "after");
   await page.waitForFunction(() => document.querySelector("#events li .data").innerText === "after");
