@@ -4,6 +4,7 @@
 
 mod channels;
 mod cli;
+mod clients;
 mod drain;
 mod errors;
 mod hostile;
