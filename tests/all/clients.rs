@@ -23,72 +23,75 @@ const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/.venv/b
 const ENDED: &str = "the client runs, and goes on; `tests/run` installs what it needs";
 const FLAGS: &[&str] = &["--ping", "200ms"];
 
-/// How a client strays from the standard.
-/// A bare block has no data.
+/// How a client strays from the standard. A bare block is one without data.
 #[derive(PartialEq)]
 enum Stray {
     /// Drops the id of a bare block, so that it has no position before its first event.
     ForgetsBareIds,
+    /// Sends an id as Latin-1, so that the hub cannot place one beyond ASCII, and tells of a gap.
+    SendsLatin1,
+    /// Cannot send an id beyond ASCII, and ends.
+    SendsAsciiOnly,
     /// Hands out a bare block as an event with empty data.
     ShowsBareBlocks,
     /// Takes the spaces from the front of each line of data, and the line ends from its end.
     TrimsLines,
 }
 
-use Stray::{ForgetsBareIds, ShowsBareBlocks, TrimsLines};
+use Stray::{ForgetsBareIds, SendsAsciiOnly, SendsLatin1, ShowsBareBlocks, TrimsLines};
 
 #[tokio::test]
-async fn chromium_misses_nothing() {
+async fn chromium_follows_a_stream() {
     follow(program("node", "chromium.mjs"), &[]).await;
 }
 
 #[tokio::test]
-async fn curl_in_a_loop_misses_nothing() {
+async fn curl_in_a_loop_follows_a_stream() {
     follow(program("bash", "curl.sh"), &[]).await;
 }
 
 #[tokio::test]
-async fn npm_eventsource_misses_nothing() {
-    follow(program("node", "eventsource.mjs"), &[ForgetsBareIds]).await;
+async fn npm_eventsource_follows_a_stream() {
+    follow(program("node", "eventsource.mjs"), &[ForgetsBareIds, SendsLatin1]).await;
 }
 
 #[tokio::test]
-async fn npm_eventsource_client_misses_nothing() {
-    follow(program("node", "eventsource-client.mjs"), &[ForgetsBareIds]).await;
+async fn npm_eventsource_client_follows_a_stream() {
+    follow(program("node", "eventsource-client.mjs"), &[ForgetsBareIds, SendsLatin1]).await;
 }
 
 #[tokio::test]
-async fn npm_event_source_polyfill_misses_nothing() {
+async fn npm_event_source_polyfill_follows_a_stream() {
     follow(program("node", "event-source-polyfill.mjs"), &[ForgetsBareIds]).await;
 }
 
 #[tokio::test]
-async fn npm_sse_js_misses_nothing() {
-    follow(program("node", "sse.js.mjs"), &[]).await;
+async fn npm_sse_js_follows_a_stream() {
+    follow(program("node", "sse.js.mjs"), &[SendsLatin1]).await;
 }
 
 #[tokio::test]
-async fn python_aiohttp_sse_client2_misses_nothing() {
+async fn python_aiohttp_sse_client2_follows_a_stream() {
     follow(program(PYTHON, "aiohttp-sse-client2.py"), &[ForgetsBareIds, TrimsLines]).await;
 }
 
 #[tokio::test]
-async fn python_httpx_sse_misses_nothing() {
-    follow(program(PYTHON, "httpx-sse.py"), &[ShowsBareBlocks]).await;
+async fn python_httpx_sse_follows_a_stream() {
+    follow(program(PYTHON, "httpx-sse.py"), &[SendsAsciiOnly, ShowsBareBlocks]).await;
 }
 
 #[tokio::test]
-async fn python_requests_sse_misses_nothing() {
-    follow(program(PYTHON, "requests-sse.py"), &[TrimsLines]).await;
+async fn python_requests_sse_follows_a_stream() {
+    follow(program(PYTHON, "requests-sse.py"), &[SendsLatin1, TrimsLines]).await;
 }
 
 #[tokio::test]
-async fn python_sseclient_py_misses_nothing() {
-    follow(program(PYTHON, "sseclient-py.py"), &[ForgetsBareIds]).await;
+async fn python_sseclient_py_follows_a_stream() {
+    follow(program(PYTHON, "sseclient-py.py"), &[ForgetsBareIds, SendsLatin1]).await;
 }
 
 #[tokio::test]
-async fn rust_eventsource_client_misses_nothing() {
+async fn rust_eventsource_client_follows_a_stream() {
     follow(eventsource_client::subscribe, &[ForgetsBareIds]).await;
 }
 
@@ -139,6 +142,18 @@ async fn follow(subscribe: impl FnOnce(String) -> UnboundedReceiver<Event>, stra
     assert_eq!(client.sees_gap().await["after"], "last");
     client.sees(first).await;
     client.sees(second).await;
+
+    // The fourth is the last of its stream.
+    client.sees(publish(&hub, "", "third").await).await;
+    client.sees(publish(&hub, "id=%C3%A9", "fourth").await).await;
+    let fifth = publish(&hub, "", "fifth").await;
+    if strays.contains(&SendsAsciiOnly) {
+        assert_eq!(within(client.seen.recv()).await, None);
+    } else if strays.contains(&SendsLatin1) {
+        assert_eq!(client.sees_gap().await["after"], "\u{fffd}");
+    } else {
+        client.sees(fifth).await;
+    }
 }
 
 async fn restart(hub: Hub) -> Hub {

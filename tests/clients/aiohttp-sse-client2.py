@@ -10,7 +10,7 @@ from aiohttp_sse_client2.client import EventSource
 
 async def main():
     last_event_id = ""
-    # aiohttp's defaults: no line beyond 128 KiB, and no response longer than five minutes.
+    # aiohttp's defaults: no line beyond 512 KiB, and no response longer than five minutes.
     options = {"read_bufsize": 2**20, "timeout": ClientTimeout(total=None)}
     while True:
         headers = {"Last-Event-Id": last_event_id} if last_event_id else {}
