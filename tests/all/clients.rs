@@ -240,15 +240,17 @@ fn program(interpreter: &str, adapter: &str) -> impl FnOnce(String) -> Unbounded
     let mut command = Command::new(interpreter);
     command.arg(adapter).current_dir(FOLDER).stdout(Stdio::piped());
     move |url| {
-        let process = command.arg(url).spawn().expect(ENDED);
-        let mut process = Process(process);
-        let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let mut child = command.arg(url).spawn().expect(ENDED);
+        let stdout = child.stdout.take().unwrap();
+        let process = Process(child);
         let (sender, seen) = unbounded_channel();
         tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            // Dropped before `lines`: asked to end before its output is closed.
+            let _process = process;
             while let Some(line) = lines.next_line().await.unwrap() {
                 let _ = sender.send(serde_json::from_str(&line).expect(&line));
             }
-            drop(process);
         });
         seen
     }
