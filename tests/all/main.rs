@@ -5,6 +5,7 @@
 mod app;
 mod channels;
 mod cli;
+mod clients;
 mod drain;
 mod errors;
 mod hostile;
