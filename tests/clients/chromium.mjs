@@ -1,13 +1,9 @@
 // Chromium's own EventSource, on a page of the hub's origin.
 
-import { chromium } from "playwright-core";
+import { launch } from "../browser/chromium.mjs";
 
 const url = process.argv[2];
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const page = await browser.newPage();
 await page.goto(new URL("/channels", url).href);
 await page.exposeFunction("print", (event) => console.log(JSON.stringify(event)));

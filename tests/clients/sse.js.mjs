@@ -2,15 +2,11 @@
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { launch } from "../browser/chromium.mjs";
 
 const url = process.argv[2];
 const library = await readFile(createRequire(import.meta.url).resolve("sse.js"), "utf8");
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const page = await browser.newPage();
 await page.goto(new URL("/channels", url).href);
 await page.exposeFunction("print", (event) => console.log(JSON.stringify(event)));
