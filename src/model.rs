@@ -353,10 +353,11 @@ impl World {
                 .log
                 .find(evicted.saturating_sub(1), |entry| entry.id == *id)
                 .map(|number| number + 1),
-            Start::After(LastEventId::Own(own)) => self
-                .log
-                .find(evicted, |entry| entry.own_id.as_ref() == Some(own))
-                .map(|number| number + 1),
+            Start::After(LastEventId::Own(own)) => {
+                let carries = |entry: &Entry| entry.own_id.as_ref() == Some(own);
+                let seen = self.log.find(evicted, |entry| carries(entry) && visible(entry));
+                seen.or_else(|| self.log.find(evicted, carries)).map(|number| number + 1)
+            }
             Start::After(LastEventId::Impossible(_)) => None,
             Start::Last(0) => Some(head),
             Start::Last(count) => {

@@ -154,7 +154,7 @@ impl Log {
         }
     }
 
-    /// Where `start` is; `None` if it cannot be placed.
+    /// Where `start` is; `None` if it cannot be placed by itself.
     pub(super) fn place(&mut self, start: &Start, now: u64) -> Option<EventId> {
         self.evict(now);
         match start {
@@ -163,11 +163,7 @@ impl Log {
             Start::After(LastEventId::Hub(id)) => {
                 (*id == self.floor || self.is_kept(*id)).then_some(*id)
             }
-            Start::After(LastEventId::Own(own)) => {
-                let earliest = self.own_ids.get(own).and_then(|numbers| numbers.front());
-                earliest.map(|number| self.entry(*number).id)
-            }
-            Start::After(LastEventId::Impossible(_)) => None,
+            Start::After(LastEventId::Own(_) | LastEventId::Impossible(_)) => None,
             Start::Since(span) => {
                 let from = now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
                 let older = self.entries.partition_point(|entry| entry.id.millis() < from);
@@ -180,6 +176,13 @@ impl Log {
     pub(super) fn position_before(&self, number: Number) -> EventId {
         // What was looked at without the lock may have been evicted.
         if number <= self.first { self.floor } else { self.entry(number - 1).id }
+    }
+
+    /// The next entries from `from` on that carry a publisher's id.
+    pub(super) fn carriers(&self, own: &OwnId, from: Number) -> Vec<(Number, Arc<Entry>)> {
+        let Some(numbers) = self.own_ids.get(own) else { return Vec::new() };
+        let numbers = numbers.range(numbers.partition_point(|number| *number < from)..);
+        numbers.take(MAX_LOOK).map(|number| (*number, self.entry(*number).clone())).collect()
     }
 
     fn is_kept(&self, id: EventId) -> bool {

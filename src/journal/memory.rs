@@ -19,7 +19,7 @@ use crate::{
     channel::{Channel, Selector, View},
     config::History,
     frame::Frames,
-    id::EventId,
+    id::{EventId, LastEventId, OwnId},
 };
 
 /// How often a page compares a channel with a pattern before it returns, so that its thread is not
@@ -66,7 +66,10 @@ impl Journal for MemoryJournal {
                 let cursor = place_last(&self.log, *count, selector, view).await;
                 return Ok(Placement { cursor, gap: None });
             }
-            let found = self.log.lock().place(start, now_millis());
+            let mut found = self.log.lock().place(start, now_millis());
+            if let Start::After(LastEventId::Own(own)) = start {
+                found = place_own(&self.log, own, selector, view).await;
+            }
             if let Some(cursor) = found {
                 return Ok(Placement { cursor, gap: None });
             }
@@ -170,6 +173,30 @@ async fn place_last(log: &Mutex<Log>, count: usize, selector: &Selector, view: &
             Some((last, _)) => before = *last,
             None => return log.lock().floor,
         }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The earliest event with a publisher's id: of those that may be seen, for another channel's may
+/// have the same id, or else of all.
+async fn place_own(
+    log: &Mutex<Log>,
+    own: &OwnId,
+    selector: &Selector,
+    view: &View,
+) -> Option<EventId> {
+    let mut earliest = None;
+    let mut from = 0;
+    loop {
+        let carriers = log.lock().carriers(own, from);
+        if let Some((_, entry)) = carriers.iter().find(|(_, entry)| entry.is_for(selector, view)) {
+            return Some(entry.id);
+        }
+        let (Some((_, first)), Some((last, _))) = (carriers.first(), carriers.last()) else {
+            return earliest;
+        };
+        earliest = earliest.or(Some(first.id));
+        from = last + 1;
         tokio::task::yield_now().await;
     }
 }

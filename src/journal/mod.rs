@@ -59,7 +59,8 @@ pub(crate) trait Journal: Send + Sync + 'static {
     /// Finds where a subscription that asks for `start` begins.
     ///
     /// An id is placed if it is a kept event's, the last evicted event's, or the one the journal
-    /// was born with. A publisher's id that was used more than once is the earliest kept.
+    /// was born with. A publisher's id that was used more than once is the earliest kept event's
+    /// that the subscription may see, or if it may see none, the earliest kept.
     fn place<'a>(
         &'a self,
         start: &'a Start,

@@ -54,6 +54,20 @@ async fn a_client_resumes_by_a_publishers_id() {
 }
 
 #[tokio::test]
+async fn channels_may_number_their_events_alike() {
+    let hub = Hub::start().await;
+    for (channel, id) in [("a", "1"), ("b", "0"), ("b", "1"), ("a", "2"), ("b", "2")] {
+        answered(hub.post(&format!("/events/{channel}?id={id}"), format!("{channel}{id}"))).await;
+    }
+    assert_eq!(hub.resume("/events/b", "1").await.data().await, "b2");
+    let mut both = hub.resume("/events?channel=a&channel=b", "1").await;
+    assert_eq!(both.data().await, "b0", "to repeat rather than lose");
+    let mut other = hub.resume("/events/*/c", "2").await;
+    hub.publish("x/c", "new").await;
+    assert_eq!(other.data().await, "new", "another channel's id is a position too");
+}
+
+#[tokio::test]
 async fn an_id_that_cannot_be_placed_gives_a_gap_and_then_all_that_is_kept() {
     let hub = Hub::start().await;
     let kept = hub.publish("demo", "1").await;
