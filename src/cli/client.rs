@@ -14,7 +14,7 @@ use clap::Args;
 use futures_util::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Error, Failure};
+use super::{Error, Failure, harmless};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ impl Trouble {
         let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = response.body().await.unwrap_or_default();
         let error: Error = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => problem.detail.into(),
+            Ok(problem) => harmless(&problem.detail).into(),
             Err(_) => format!("the answer is {status}, and not a hub's").into(),
         };
         match status {
@@ -102,28 +102,38 @@ fn retry_after(headers: &HeaderMap) -> Duration {
     seconds.map_or(Duration::ZERO, Duration::from_secs).min(MAX_RETRY_AFTER)
 }
 
-/// Waits between tries, until it has been long enough.
+/// Waits between tries, until it has been long enough since the first that failed.
 pub(super) struct Patience {
     /// For ever, if not said.
     limit: Option<Duration>,
-    since: Instant,
+    since: Option<Instant>,
     tries: u32,
 }
 
 impl Patience {
     pub(super) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, since: Instant::now(), tries: 0 }
+        Self { limit, since: None, tries: 0 }
+    }
+
+    /// A try succeeded.
+    pub(super) fn restore(&mut self) {
+        *self = Self::new(self.limit);
     }
 
     /// Waits at least `least`, and the longer the more tries failed: from a tenth of a second to
-    /// five, jittered.
+    /// five, jittered. The last try is when patience ends.
     pub(super) async fn wait(&mut self, error: Error, least: Duration) -> Result<(), Error> {
+        let since = *self.since.get_or_insert_with(Instant::now);
         let longest = Duration::from_millis(100 << self.tries.min(6)).min(Duration::from_secs(5));
-        let wait = least + longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.tries += 1;
-        if self.limit.is_some_and(|limit| self.since.elapsed() + wait > limit) {
-            return Err(Failure::OutOfPatience(error).into());
+        let mut wait = least + longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        if let Some(limit) = self.limit {
+            let left = limit.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(Failure::OutOfPatience(error).into());
+            }
+            wait = wait.min(left);
         }
+        self.tries += 1;
         log::warn!("{error}; trying again");
         tokio::time::sleep(wait).await;
         Ok(())

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 const MAX_LINES: usize = 500;
 /// The most bytes in several lines handed out together.
 const MAX_BYTES: usize = 256 * 1024;
-/// The longest line, in bytes: more than a hub takes unless told otherwise.
-const MAX_LINE: u64 = 64 * 1024 * 1024;
+/// The longest line, in MiB: more than a hub takes unless told otherwise.
+const MAX_LINE_MIB: u64 = 16;
 
 /// Lines as they come, and together what came in the meantime.
 pub(super) struct Lines {
@@ -77,15 +77,17 @@ impl Lines {
 }
 
 fn read_line(stdin: &mut impl BufRead) -> io::Result<Option<String>> {
+    let bad = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut line = Vec::new();
-    let read = stdin.take(MAX_LINE).read_until(b'\n', &mut line)?;
-    if read as u64 == MAX_LINE && !line.ends_with(b"\n") {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than 64 MiB"));
-    }
+    let most = MAX_LINE_MIB * 1024 * 1024;
+    let read = stdin.take(most).read_until(b'\n', &mut line)?;
     if read == 0 {
         return Ok(None);
     }
-    let line = String::from_utf8(line)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))?;
-    Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
+    if line.pop_if(|byte| *byte == b'\n').is_some() {
+        line.pop_if(|byte| *byte == b'\r');
+    } else if read as u64 == most {
+        return Err(bad(format!("longer than {MAX_LINE_MIB} MiB")));
+    }
+    String::from_utf8(line).map(Some).map_err(|_| bad("not UTF-8".into()))
 }

@@ -54,9 +54,17 @@ pub(crate) type Error = Box<dyn std::error::Error>;
 enum Failure {
     #[error("{0}; gave up")]
     OutOfPatience(Error),
-    /// By this signal.
-    #[error("interrupted")]
-    Interrupted(u8),
+    #[error("interrupted{}", published(.lines))]
+    Interrupted { signal: u8, lines: Option<usize> },
+}
+
+fn published(lines: &Option<usize>) -> String {
+    lines.map_or(String::new(), |lines| format!("; {lines} lines are published"))
+}
+
+/// Text that cannot take control of a terminal.
+fn harmless(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
 }
 
 /// Reads the command line; on a mistake says so and exits with 2.
@@ -96,8 +104,7 @@ pub(crate) fn start_log(command: &Command) {
 /// Tells why a command failed, and returns its exit status.
 pub(crate) fn report(error: &Error) -> ExitCode {
     let status = match error.downcast_ref() {
-        // Whoever interrupted it knows.
-        Some(Failure::Interrupted(signal)) => return (128 + signal).into(),
+        Some(Failure::Interrupted { signal, .. }) => 128 + signal,
         Some(Failure::OutOfPatience(_)) => 3,
         None => 1,
     };

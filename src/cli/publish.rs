@@ -20,6 +20,8 @@ use super::{
 
 /// How long one try may take; the key makes another harmless.
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// And of who has little patience.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Publish an event, or one for each line of standard input
 #[derive(Args)]
@@ -34,8 +36,8 @@ Exit status:
   1  refused, or the input cannot be read; of lines, those before the bad one are published
   2  a mistake on the command line
   3  the hub was away for longer than --patience
-  130, 143  interrupted, with --lines after the lines that were read are published; a second
-     time at once")]
+  130, 143  interrupted; with --lines, what is at hand is published, and how many lines that
+     were in all is told; a second time at once")]
 pub(crate) struct Publish {
     /// The channel, such as orders/eu
     channel: String,
@@ -47,7 +49,7 @@ pub(crate) struct Publish {
     /// An id of your own
     #[arg(long, value_name = "ID", conflicts_with = "lines")]
     id: Option<String>,
-    /// Publish only once, however often this is run with the same key in ten minutes
+    /// Publish only once, however often the same event comes with this key within ten minutes
     #[arg(long, value_name = "KEY", conflicts_with = "lines")]
     idempotency_key: Option<String>,
     /// Publish each line of standard input as an event of its own
@@ -103,7 +105,7 @@ impl Publish {
         };
         tokio::select! {
             result = self.publish_lines(client, stopped) => result,
-            signal = twice => Err(Failure::Interrupted(signal).into()),
+            signal = twice => Err(Failure::Interrupted { signal, lines: None }.into()),
         }
     }
 
@@ -126,7 +128,10 @@ impl Publish {
             };
             if batch.is_empty() {
                 return match interruption {
-                    Some(signal) => Err(Failure::Interrupted(signal).into()),
+                    Some(signal) => {
+                        let lines = Some(progress.lines());
+                        Err(Failure::Interrupted { signal, lines }.into())
+                    }
                     None => Ok(()),
                 };
             }
@@ -192,20 +197,13 @@ impl Publish {
 
     async fn try_once(&self, client: &Client, post: &Post) -> Result<(), Trouble> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Receipt {
-            One {
-                #[serde(rename = "id")]
-                _id: IgnoredAny,
-            },
-            Several {
-                #[serde(rename = "ids")]
-                _ids: IgnoredAny,
-            },
+        struct Receipt {
+            #[serde(rename = "id", alias = "ids")]
+            _ids: IgnoredAny,
         }
         let request = self.hub.request(client, Method::POST, &post.path);
         let request = request
-            .timeout(TRY_TIMEOUT)
+            .timeout(TRY_TIMEOUT.min(self.patience.max(MIN_TIMEOUT)))
             .insert_header(("Content-Type", post.media_type))
             .insert_header(("Idempotency-Key", post.key.as_str()))
             .send_body(post.body.clone());

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     Error,
     client::{self, HubAddress, Patience, Trouble},
+    harmless,
 };
 
 /// How long to wait before reconnecting where the hub has not said.
@@ -72,7 +73,7 @@ pub(crate) struct Tail {
 }
 
 /// What a stream has told so far, as an `EventSource` keeps it.
-struct Progress {
+struct Position {
     last_event_id: Option<String>,
     retry: Duration,
     left: u64,
@@ -92,17 +93,17 @@ impl Tail {
     async fn follow(&self) -> Result<(), Error> {
         let client = client::client();
         let mut patience = Patience::new(self.patience);
-        let mut progress = Progress {
+        let mut position = Position {
             last_event_id: self.last_event_id.clone(),
             retry: Duration::ZERO,
             left: self.limit.unwrap_or(u64::MAX),
         };
-        while progress.left > 0 {
-            match self.follow_stream(&client, &mut progress, &mut patience).await {
+        while position.left > 0 {
+            match self.follow_stream(&client, &mut position, &mut patience).await {
                 Ok(Done) => break,
                 Err(Trouble::Refused(error)) => return Err(error),
                 Err(Trouble::Passing(error, wait)) => {
-                    patience.wait(error, wait.max(progress.retry)).await?;
+                    patience.wait(error, wait.max(position.retry)).await?;
                 }
             }
         }
@@ -120,51 +121,55 @@ impl Tail {
     async fn follow_stream(
         &self,
         client: &Client,
-        progress: &mut Progress,
+        position: &mut Position,
         patience: &mut Patience,
     ) -> Result<Done, Trouble> {
         let mut request = self
             .hub
             .request(client, Method::GET, &self.path())
             .insert_header(("Accept", "text/event-stream, application/problem+json"));
-        if let Some(id) = &progress.last_event_id {
+        if let Some(id) = &position.last_event_id {
             request = request.insert_header(("Last-Event-ID", id.as_bytes()));
         }
-        let response = request.send().await.map_err(|error| Trouble::passing(error.to_string()))?;
-        if !response.status().is_success() {
-            return Err(Trouble::answered(response).await);
-        }
+        let answer = tokio::time::timeout(self.silence, async {
+            match request.send().await {
+                Ok(response) if response.status().is_success() => Ok(response),
+                Ok(response) => Err(Trouble::answered(response).await),
+                Err(error) => Err(Trouble::passing(error.to_string())),
+            }
+        });
+        let response = answer.await.map_err(|_| Trouble::passing("the hub is silent"))??;
         let content_type = response.headers().get("Content-Type");
         if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
             return Err(Trouble::Refused("the answer is not a hub's".into()));
         }
-        *patience = Patience::new(self.patience);
-        progress.retry = RETRY;
-        self.print_events(SseByteStream::new(self.unless_silent(response)), progress).await
+        patience.restore();
+        position.retry = RETRY;
+        self.print_events(SseByteStream::new(self.unless_silent(response)), position).await
     }
 
     async fn print_events(
         &self,
         events: impl Stream<Item = Result<Sse, sse_stream::Error>>,
-        progress: &mut Progress,
+        position: &mut Position,
     ) -> Result<Done, Trouble> {
         let mut events = std::pin::pin!(events);
-        while progress.left > 0 {
+        while position.left > 0 {
             let event = match events.next().await {
                 Some(event) => event.map_err(|error| Trouble::passing(error.to_string()))?,
                 None => return Err(Trouble::passing("the stream ended")),
             };
             if let Some(retry) = event.retry {
-                progress.retry = Duration::from_millis(retry);
+                position.retry = Duration::from_millis(retry);
             }
             if event.id.is_some() {
-                progress.last_event_id.clone_from(&event.id);
+                position.last_event_id.clone_from(&event.id);
             }
             // A block without data only tells a position.
             let Some(data) = &event.data else { continue };
             match self.print(&event, data) {
                 Ok(()) if is_gap(&event) => {}
-                Ok(()) => progress.left -= 1,
+                Ok(()) => position.left -= 1,
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
                 Err(error) => return Err(Trouble::Refused(error.into())),
             }
@@ -226,11 +231,6 @@ fn print_to_person(event: &Sse, data: &str) -> std::io::Result<()> {
 /// The hub's notice that events are missing.
 fn is_gap(event: &Sse) -> bool {
     event.event.as_deref() == Some("gap")
-}
-
-/// Text that cannot take control of a terminal.
-fn harmless(text: &str) -> String {
-    text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
 }
 
 /// Resolves when nobody reads standard output any more: a pipe's reader has left.

@@ -95,12 +95,29 @@ async fn rust_eventsource_client_follows_a_stream() {
     follow(eventsource_client::subscribe, &[ForgetsBareIds]).await;
 }
 
+#[test]
+fn the_readme_names_the_versions_that_are_tested() {
+    let file = |name: &str| std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
+    let readme = file("../../README.md");
+    let package: Value = serde_json::from_str(&file("package.json")).unwrap();
+    let npm = package["dependencies"].as_object().unwrap().iter();
+    let npm =
+        npm.map(|(name, version)| format!("| npm `{name}` | {} |", version.as_str().unwrap()));
+    let python = file("requirements.txt");
+    let python = python.lines().take_while(|line| !line.is_empty());
+    let python = python.map(|line| line.split_once("==").unwrap());
+    let python = python.map(|(name, version)| format!("| PyPI `{name}` | {version} |"));
+    for row in npm.chain(python) {
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
 /// Every event once, in order: live, from one stream to the next, and over restarts of the hub.
 async fn follow(subscribe: impl FnOnce(String) -> UnboundedReceiver<Event>, strays: &[Stray]) {
     let hub = Hub::start_with(FLAGS).await;
     let mut client = Client { seen: subscribe(hub.url("/events/demo?limit=4")), strays };
     client.subscribes(&hub).await;
-    pings(&hub, 3).await;
+    hub.pings(3).await;
 
     // All that the client was sent is a position.
     let hub = restart(hub).await;
@@ -160,15 +177,6 @@ async fn restart(hub: Hub) -> Hub {
     let port = hub.port;
     hub.kill().await;
     Hub::start_on(port, FLAGS).await
-}
-
-/// Returns when a later subscriber was pinged so often.
-async fn pings(hub: &Hub, count: usize) {
-    let mut stream = within(hub.get("/events/demo").send()).await.unwrap();
-    let mut text = Vec::new();
-    while text.windows(3).filter(|end| end == b"\n:\n").count() < count {
-        text.extend(within(stream.chunk()).await.unwrap().unwrap());
-    }
 }
 
 /// Publishes an event that also tells clients to come back soon.

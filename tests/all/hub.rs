@@ -125,6 +125,15 @@ impl Hub {
         info.json::<Value>().await.unwrap()["subscribers"].as_u64().unwrap()
     }
 
+    /// Returns when a new subscriber was pinged so often.
+    pub(crate) async fn pings(&self, count: usize) {
+        let mut stream = within(self.get("/events/pinged").send()).await.unwrap();
+        let mut text = Vec::new();
+        while text.windows(3).filter(|end| end == b"\n:\n").count() < count {
+            text.extend(within(stream.chunk()).await.unwrap().unwrap());
+        }
+    }
+
     /// Sends raw bytes and returns the connection.
     pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();

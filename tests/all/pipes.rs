@@ -21,6 +21,7 @@ async fn shell(hub: &Hub, script: &str) -> String {
         .args(["-euo", "pipefail", "-c", script])
         .env("PATH", path)
         .env("HERALD_URL", hub.url(""))
+        .env_remove("NO_COLOR")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
@@ -42,6 +43,9 @@ async fn answering(answer: &'static str) -> String {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            // What is left unread would turn the end into a reset.
+            tokio::spawn(async move { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await });
         }
     });
     url
@@ -102,7 +106,9 @@ async fn an_interrupted_publish_publishes_what_it_has_read() {
     until(async || bytes_read(pid) >= read + 4).await;
     signal(pid, "-INT");
     hub.signal("-CONT");
-    assert_eq!(status(child).await, Some(130));
+    let output = within(child.wait_with_output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(told(&output), "herald: interrupted; 3 lines are published\n");
     assert_eq!(hub.kept("/events/demo").await, ["1", "2", "3"]);
 }
 
@@ -240,6 +246,35 @@ async fn a_hub_that_is_away_is_waited_for_and_then_given_up() {
             assert!(told(&output).contains("trying again"), "{}", told(&output));
         }
     }
+}
+
+#[tokio::test]
+async fn a_hub_that_takes_connections_and_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let flags = ["--url", &url, "--patience", "1s", "demo"];
+    let tail = run(&[&["tail", "--silence", "500ms"][..], &flags].concat()).await;
+    assert!(told(&tail).contains("the hub is silent"), "{}", told(&tail));
+    let publish = run(&[&["publish"][..], &flags, &["x"]].concat()).await;
+    assert_eq!((tail.status.code(), publish.status.code()), (Some(3), Some(3)));
+}
+
+#[tokio::test]
+async fn patience_is_for_the_time_that_a_hub_is_away() {
+    let hub = Hub::start_with(&["--ping", "100ms"]).await;
+    let port = hub.port;
+    let (mut child, mut lines) = tail(&hub, &["demo", "--patience", "1s"]).await;
+    let mut warnings = BufReader::new(child.stderr.take().unwrap()).lines();
+    // It has been there for longer than that, and told to come back at once.
+    hub.pings(12).await;
+    hub.publish("demo?retry=0", "before").await;
+    assert_eq!(line(&mut lines).await, "before");
+    hub.kill().await;
+    assert!(within(warnings.next_line()).await.unwrap().unwrap().contains("trying again"));
+    let hub = Hub::start_on(port, &[]).await;
+    until(async || hub.subscribers("demo").await == 1).await;
+    hub.publish("demo", "after").await;
+    assert_eq!(line(&mut lines).await, "after");
 }
 
 #[tokio::test]
