@@ -66,7 +66,7 @@ impl Grants {
     }
 
     /// Whether subscribing to `channel` is granted.
-    pub(crate) fn shows(&self, channel: &Channel) -> bool {
+    pub(crate) fn may_subscribe(&self, channel: &Channel) -> bool {
         self.subscribe.takes_in(channel)
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         let wanted = selector(&["a/x", "c"]);
         assert_eq!(grants.check_subscribe(&wanted), Err(&channel("c").into()));
         assert!(grants.check_subscribe(&selector(&["a/**"])).is_err());
-        assert!(grants.shows(&channel("a/x")) && !grants.shows(&channel("c")));
+        assert!(grants.may_subscribe(&channel("a/x")) && !grants.may_subscribe(&channel("c")));
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         assert!(Grants::none().subscribe(selector(&["**"])).check_subscribe(&wanted).is_err());
         assert!(Grants::none().check_subscribe(&selector(&["a"])).is_err());
         assert!(
-            Grants::all().subscribe(channel("a")).shows(&channel("b")),
+            Grants::all().subscribe(channel("a")).may_subscribe(&channel("b")),
             "nothing is taken away"
         );
     }

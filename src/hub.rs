@@ -23,6 +23,9 @@ use crate::{
     subscriber::{Subscriber, Subscription},
 };
 
+/// How many channels are looked at in one go.
+const MAX_NAMES: usize = 1_001;
+
 /// Publishes to a journal and hands out its events. Cheap to clone.
 #[derive(Clone)]
 pub struct Hub(Arc<Core>);
@@ -56,22 +59,27 @@ impl Hub {
     /// Waits for room while the hub has much to hand on, [`publish_timeout`](HubConfig) at most.
     ///
     /// # Errors
-    /// Unless the hub is closed, the events may have been kept all the same: try again with the
-    /// same key. As an answer of a handler, each is a 503.
+    /// After [`Busy`](PublishError::Busy) and [`Journal`](PublishError::Journal) the events may
+    /// have been kept all the same: a repeat with the same key is safe. As an answer of a handler
+    /// these are a 503.
     pub async fn publish(&self, batch: impl Into<Batch>) -> Result<Receipt, PublishError> {
         let append = self.0.journal.append(batch.into());
         match tokio::time::timeout(self.0.config.publish_timeout, append).await {
             Ok(Ok(receipt)) => Ok(receipt),
             Ok(Err(JournalError::Closed)) => Err(PublishError::Closed),
+            Ok(Err(JournalError::KeyReused)) => Err(PublishError::KeyReused),
             Ok(Err(error)) => Err(PublishError::Journal(error)),
             Err(_) => Err(PublishError::Busy),
         }
     }
 
-    /// Subscribes, on a thread that runs an actix system.
+    /// Subscribes.
     ///
     /// # Errors
     /// The hub is full, going down, or cannot read its journal.
+    ///
+    /// # Panics
+    /// Outside a `LocalSet` of tokio's, such as each worker of an actix server has.
     pub async fn subscribe(
         &self,
         subscription: Subscription,
@@ -104,21 +112,48 @@ impl Hub {
     /// # Errors
     /// The journal cannot be reached.
     pub async fn channels(&self, query: ChannelQuery) -> Result<ChannelPage, JournalError> {
-        let ChannelQuery { prefix, after, limit } = query;
+        self.channels_where(query, |_| true).await
+    }
+
+    /// Those of them that may be shown.
+    pub(crate) async fn channels_where(
+        &self,
+        query: ChannelQuery,
+        may_show: impl Fn(&Channel) -> bool,
+    ) -> Result<ChannelPage, JournalError> {
+        let ChannelQuery { prefix, mut after, limit } = query;
         // One more than wanted tells whether there are more.
-        let ask = limit.saturating_add(1);
-        let mut kept = self.0.journal.channels(&prefix, &after, ask).await?;
-        let mut names: BTreeSet<Channel> = kept.keys().cloned().collect();
-        names.extend(self.ask(Named { prefix, after, limit: ask }).await.into_iter().flatten());
-        let more = names.len() > limit;
-        let names: Vec<_> = names.into_iter().take(limit).collect();
-        let mut counts = vec![0; names.len()];
-        for answer in self.ask(Count(names.clone())).await {
+        let mut ask = limit.saturating_add(1);
+        let mut found = Vec::new();
+        loop {
+            let mut kept = self.0.journal.channels(&prefix, &after, ask).await?;
+            let mut names: BTreeSet<Channel> = kept.keys().cloned().collect();
+            let named = Named { prefix: prefix.clone(), after: after.clone(), limit: ask };
+            names.extend(self.ask(named).await.into_iter().flatten());
+            // What comes after the first so many may be known in part only.
+            let is_last = names.len() < ask;
+            let names: Vec<_> = names.into_iter().take(ask).collect();
+            let last = names.last().map(Channel::to_string);
+            let shown = names.into_iter().filter(&may_show);
+            found.extend(shown.map(|channel| (kept.remove(&channel), channel)));
+            match last {
+                Some(last) if !is_last && found.len() <= limit => after = last,
+                _ => break,
+            }
+            // Few may be shown: look further at a time.
+            ask = (2 * ask).min(MAX_NAMES);
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let mut counts = vec![0; found.len()];
+        let names = found.iter().map(|(_, channel)| channel.clone()).collect();
+        for answer in self.ask(Count(names)).await {
             counts.iter_mut().zip(answer).for_each(|(sum, count)| *sum += count);
         }
-        let channels = names.into_iter().zip(counts).map(|(channel, subscribers)| {
-            ChannelInfo::new(kept.remove(&channel), subscribers, channel)
-        });
+        let channels = found
+            .into_iter()
+            .zip(counts)
+            .map(|((kept, channel), subscribers)| ChannelInfo::new(kept, subscribers, channel));
         Ok(ChannelPage { channels: channels.collect(), more, scope: Scope::Node })
     }
 
@@ -243,18 +278,18 @@ impl fmt::Debug for Hub {
 #[non_exhaustive]
 pub enum PublishError {
     /// The hub takes no more events.
-    #[error("the hub is going down; nothing was published: publish to another, or later")]
+    #[error("the hub is going down; nothing was published")]
     Closed,
+    /// The key came with other events in the last ten minutes.
+    #[error("the idempotency key was used for other events; nothing was published")]
+    KeyReused,
     /// Subscribers or the journal did not make room in time.
-    #[error("the hub is busy; {MAY_BE_KEPT}")]
+    #[error("the hub is busy; the events may have been kept")]
     Busy,
     /// The journal cannot take them now.
-    #[error("{0}; {MAY_BE_KEPT}")]
+    #[error("{0}; the events may have been kept")]
     Journal(JournalError),
 }
-
-const MAY_BE_KEPT: &str =
-    "the events may have been kept: publish them again with the same Idempotency-Key";
 
 /// Why a subscriber was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -22,7 +22,7 @@ use crate::{
     channel::{Channel, Pattern, Selector, View},
     config::{History, HubConfig},
     event::Event,
-    hub::Hub,
+    hub::{Hub, PublishError},
     id::{EventId, LastEventId, OwnId, WireId},
     journal::{
         Batch, Entry, IdempotencyKey, Journal, Listener, MemoryJournal, News, Receipt, Seat, Start,
@@ -149,7 +149,7 @@ struct World {
     log: Log,
     birth: EventId,
     seat: Seat,
-    receipts: HashMap<u8, Receipt>,
+    receipts: HashMap<u8, (Batch, Receipt)>,
     published: usize,
     readers: Vec<Reader>,
 }
@@ -286,21 +286,24 @@ impl World {
             .collect();
         let known = key.and_then(|key| self.receipts.get(&key).cloned());
         let batch = Batch { events, key: key.and_then(|key| IdempotencyKey::new(&[key + 1])) };
-        let receipt = self.hub.publish(batch).await.unwrap();
+        let Some((first, receipt)) = known else {
+            return self.publish_first(batch, key).await;
+        };
+        assert_eq!(self.hub.publish(batch).await, Err(PublishError::KeyReused));
+        let again = self.hub.publish(first).await.unwrap();
+        assert_eq!(again, receipt, "a repeated publication answers with the first result");
+        assert_eq!(self.log.len(), before, "neither appends anything");
+    }
+
+    async fn publish_first(&mut self, batch: Batch, key: Option<u8>) {
+        let before = self.log.len();
+        let receipt = self.hub.publish(batch.clone()).await.unwrap();
         self.seat.handled(&(before..self.log.len()).map(|number| self.log.get(number)).collect());
-        match known {
-            Some(first) => {
-                assert_eq!(receipt, first, "a repeated publication answers with the first result");
-                assert_eq!(self.log.len(), before, "a repeated publication appends nothing");
-            }
-            None => {
-                let appended: Vec<_> =
-                    (before..self.log.len()).map(|number| self.log.get(number).wire_id()).collect();
-                assert_eq!(*receipt, *appended);
-                if let Some(key) = key {
-                    self.receipts.insert(key, receipt);
-                }
-            }
+        let appended: Vec<_> =
+            (before..self.log.len()).map(|number| self.log.get(number).wire_id()).collect();
+        assert_eq!(*receipt, *appended);
+        if let Some(key) = key {
+            self.receipts.insert(key, (batch, receipt));
         }
         self.let_flush().await;
     }
@@ -354,9 +357,8 @@ impl World {
                 .find(evicted.saturating_sub(1), |entry| entry.id == *id)
                 .map(|number| number + 1),
             Start::After(LastEventId::Own(own)) => {
-                let carries = |entry: &Entry| entry.own_id.as_ref() == Some(own);
-                let seen = self.log.find(evicted, |entry| carries(entry) && visible(entry));
-                seen.or_else(|| self.log.find(evicted, carries)).map(|number| number + 1)
+                let is_it = |entry: &Entry| entry.own_id.as_ref() == Some(own) && visible(entry);
+                self.log.find(evicted, is_it).map(|number| number + 1)
             }
             Start::After(LastEventId::Impossible(_)) => None,
             Start::Last(0) => Some(head),

@@ -8,11 +8,7 @@ use super::{
     error::Error,
     params::{self, channel_in_path},
 };
-use crate::{
-    channel::Channel,
-    hub::Hub,
-    listing::{ChannelPage, ChannelQuery},
-};
+use crate::{channel::Channel, hub::Hub, listing::ChannelQuery};
 
 /// The most channels on a page.
 const MAX_LIMIT: u64 = 1_000;
@@ -37,33 +33,9 @@ pub(super) async fn list(
         Some(text) => params::number("limit", &text, 1, MAX_LIMIT)? as usize,
         None => 100,
     };
-    // One more than wanted tells whether there are more.
-    let query = ChannelQuery { prefix, after, limit: limit + 1 };
-    let mut page = shown_to(&caller, &hub, query).await?;
-    page.more = page.channels.len() > limit;
-    page.channels.truncate(limit);
-    Ok(HttpResponse::Ok().json(page))
-}
-
-/// A page without the channels that `caller` may not subscribe to.
-async fn shown_to(
-    caller: &Caller,
-    hub: &Hub,
-    mut query: ChannelQuery,
-) -> Result<ChannelPage, Error> {
-    let wanted = query.limit;
-    let mut shown = Vec::new();
-    loop {
-        let mut page = hub.channels(query.clone()).await.map_err(Error::Journal)?;
-        let last = page.channels.last().map(|info| info.channel.to_string());
-        shown.extend(page.channels.drain(..).filter(|info| caller.sees(&info.channel)));
-        match last {
-            Some(last) if page.more && shown.len() < wanted => query.after = last,
-            _ => return Ok(ChannelPage { channels: shown, ..page }),
-        }
-        // Few are shown: look further at a time.
-        query.limit = (2 * query.limit).min(MAX_LIMIT as usize);
-    }
+    let query = ChannelQuery { prefix, after, limit };
+    let page = hub.channels_where(query, |channel| caller.may_see(channel)).await;
+    Ok(HttpResponse::Ok().json(page.map_err(Error::Journal)?))
 }
 
 /// `GET /channels/{channel}`

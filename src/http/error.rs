@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use crate::{
     channel::ChannelError,
+    event::EventTypeError,
     hub::{PublishError, SubscribeError},
+    id::OwnIdError,
+    journal::JournalError,
 };
 
 /// Why a request was not served; the text says what to change.
@@ -34,12 +37,12 @@ pub(crate) enum Error {
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
     Method { method: Method, allow: String },
-    #[error("{0}")]
+    #[error("{0}{advice}", advice = advice(.0))]
     Publish(PublishError),
     #[error("{0}; try again later")]
     Subscribe(SubscribeError),
     #[error("{0}; try again later")]
-    Journal(crate::journal::JournalError),
+    Journal(JournalError),
     #[error("{0}")]
     NotReady(&'static str),
 }
@@ -47,28 +50,6 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn invalid(error: impl fmt::Display) -> Self {
         Self::Invalid(error.to_string())
-    }
-}
-
-/// As an answer of an app's handler, a 503.
-impl ResponseError for PublishError {
-    fn status_code(&self) -> StatusCode {
-        Error::Publish(self.clone()).status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        Error::Publish(self.clone()).error_response()
-    }
-}
-
-/// As an answer of an app's handler, a 400.
-impl ResponseError for ChannelError {
-    fn status_code(&self) -> StatusCode {
-        Error::invalid(self).status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        Error::invalid(self).error_response()
     }
 }
 
@@ -85,37 +66,86 @@ impl ResponseError for Error {
             Self::Foreign(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Publish(_) | Self::Subscribe(_) | Self::Journal(_) | Self::NotReady(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Publish(error) => error.status_code(),
+            Self::Subscribe(error) => error.status_code(),
+            Self::Journal(error) => error.status_code(),
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
-        #[derive(Serialize)]
-        struct Problem {
-            r#type: &'static str,
-            title: &'static str,
-            status: u16,
-            detail: String,
-        }
-        let status = self.status_code();
-        let mut response = HttpResponse::build(status);
-        if let Self::Method { allow, .. } = self {
-            response.insert_header((header::ALLOW, allow.as_str()));
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        let mut response = problem(self.status_code(), self);
+        if let Self::Method { allow, .. } = self
+            && let Ok(allow) = allow.parse()
+        {
+            response.headers_mut().insert(header::ALLOW, allow);
         }
         response
-            .content_type("application/problem+json")
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(Problem {
-                // RFC 9457, 4.2.1: the status says it all, the detail explains.
-                r#type: "about:blank",
-                title: status.canonical_reason().unwrap_or("Error"),
-                status: status.as_u16(),
-                detail: self.to_string(),
-            })
+    }
+}
+
+/// The library's own errors, as answers of an app's handlers.
+macro_rules! answer {
+    ($($error:ty => $status:expr;)*) => {$(
+        impl ResponseError for $error {
+            fn status_code(&self) -> StatusCode {
+                let status: fn(&Self) -> StatusCode = $status;
+                status(self)
+            }
+
+            fn error_response(&self) -> HttpResponse {
+                problem(self.status_code(), self)
+            }
+        }
+    )*};
+}
+
+answer! {
+    ChannelError => |_| StatusCode::BAD_REQUEST;
+    EventTypeError => |_| StatusCode::BAD_REQUEST;
+    OwnIdError => |_| StatusCode::BAD_REQUEST;
+    PublishError => |error| match error {
+        PublishError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        PublishError::Closed | PublishError::Busy | PublishError::Journal(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    SubscribeError => |_| StatusCode::SERVICE_UNAVAILABLE;
+    JournalError => |_| StatusCode::SERVICE_UNAVAILABLE;
+}
+
+/// A problem as an answer (RFC 9457).
+fn problem(status: StatusCode, detail: &impl fmt::Display) -> HttpResponse {
+    #[derive(Serialize)]
+    struct Problem {
+        r#type: &'static str,
+        title: &'static str,
+        status: u16,
+        detail: String,
+    }
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+    }
+    response
+        .content_type("application/problem+json")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(Problem {
+            // RFC 9457, 4.2.1: the status says it all, the detail explains.
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.to_string(),
+        })
+}
+
+/// What a publisher that hears of an error had best do.
+fn advice(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::Closed => "; publish to another hub, or later",
+        PublishError::KeyReused => "; give each publication a key of its own",
+        PublishError::Busy | PublishError::Journal(_) => {
+            "; publish them again with the same Idempotency-Key"
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Draft, Entry, IdempotencyKey, JournalError, Kept, News, Receipt, Sequencer, Start,
+    Draft, Entry, Fingerprint, IdempotencyKey, JournalError, Kept, News, Receipt, Sequencer, Start,
     receipts::Receipts,
 };
 use crate::{
@@ -75,14 +75,16 @@ impl Log {
     pub(super) fn append(
         &mut self,
         drafts: Vec<Draft>,
-        key: Option<IdempotencyKey>,
+        key: Option<(IdempotencyKey, Fingerprint)>,
         now: u64,
     ) -> Result<Receipt, JournalError> {
         if self.is_closed {
             return Err(JournalError::Closed);
         }
         self.receipts.forget_old(Instant::now());
-        if let Some(receipt) = key.as_ref().and_then(|key| self.receipts.get(key)) {
+        if let Some((key, fingerprint)) = &key
+            && let Some(receipt) = self.receipts.get(key, *fingerprint)?
+        {
             return Ok(receipt.clone());
         }
         let entries = drafts.into_iter().map(|draft| {
@@ -92,8 +94,8 @@ impl Log {
         let news: News = entries.collect();
         news.entries().iter().for_each(|entry| self.keep(entry.clone()));
         let receipt: Receipt = news.entries().iter().map(|entry| entry.wire_id()).collect();
-        if let Some(key) = key {
-            self.receipts.keep(key, receipt.clone(), Instant::now());
+        if let Some((key, fingerprint)) = key {
+            self.receipts.keep(key, fingerprint, receipt.clone(), Instant::now());
         }
         self.evict(now);
         self.sequencer.dispatch(&news);

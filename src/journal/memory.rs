@@ -10,8 +10,8 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 
 use super::{
-    Batch, Draft, Gap, Journal, JournalError, Kept, Listener, Page, Placement, Reading, Receipt,
-    Seat, Start,
+    Batch, Draft, Fingerprint, Gap, Journal, JournalError, Kept, Listener, Page, Placement,
+    Reading, Receipt, Seat, Start,
     gauge::Gauge,
     log::{Candidates, Log, Number},
 };
@@ -48,9 +48,10 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>> {
         async move {
-            let drafts = batch.events.into_iter().map(Draft::from).collect();
+            let drafts: Vec<_> = batch.events.into_iter().map(Draft::from).collect();
+            let key = batch.key.map(|key| (key, Fingerprint::of(&drafts)));
             self.gauge.room().await;
-            self.log.lock().append(drafts, batch.key, now_millis())
+            self.log.lock().append(drafts, key, now_millis())
         }
         .boxed()
     }
@@ -177,26 +178,21 @@ async fn place_last(log: &Mutex<Log>, count: usize, selector: &Selector, view: &
     }
 }
 
-/// The earliest event with a publisher's id: of those that may be seen, for another channel's may
-/// have the same id, or else of all.
+/// The earliest event with a publisher's id that may be seen: another channel's may have the same
+/// id, and an id must not tell that it has.
 async fn place_own(
     log: &Mutex<Log>,
     own: &OwnId,
     selector: &Selector,
     view: &View,
 ) -> Option<EventId> {
-    let mut earliest = None;
     let mut from = 0;
     loop {
         let carriers = log.lock().carriers(own, from);
         if let Some((_, entry)) = carriers.iter().find(|(_, entry)| entry.is_for(selector, view)) {
             return Some(entry.id);
         }
-        let (Some((_, first)), Some((last, _))) = (carriers.first(), carriers.last()) else {
-            return earliest;
-        };
-        earliest = earliest.or(Some(first.id));
-        from = last + 1;
+        from = carriers.last()?.0 + 1;
         tokio::task::yield_now().await;
     }
 }

@@ -6,7 +6,13 @@ mod memory;
 mod receipts;
 mod sequencer;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -52,15 +58,15 @@ pub(crate) trait Journal: Send + Sync + 'static {
     /// Appends the events of a batch, in order, all or none.
     ///
     /// A batch whose key was seen in the last 10 minutes is not appended: its first receipt is
-    /// returned again. A journal may bound its receipts to no less than 64 MiB, which are some
+    /// returned again, or an error if the events are others than with the first. A journal may bound its receipts to no less than 64 MiB, which are some
     /// 250,000 of one event each, and forget the oldest early.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>>;
 
     /// Finds where a subscription that asks for `start` begins.
     ///
     /// An id is placed if it is a kept event's, the last evicted event's, or the one the journal
-    /// was born with. A publisher's id that was used more than once is the earliest kept event's
-    /// that the subscription may see, or if it may see none, the earliest kept.
+    /// was born with. A publisher's id is the earliest kept event's that has it and that the
+    /// subscription may see.
     fn place<'a>(
         &'a self,
         start: &'a Start,
@@ -139,6 +145,7 @@ impl IdempotencyKey {
 }
 
 /// An event that is encoded but for its id, to be given its place without further work.
+#[derive(Hash)]
 struct Draft {
     own_id: Option<OwnId>,
     channels: Vec<Channel>,
@@ -165,6 +172,18 @@ impl Draft {
             None => frame::with_id(&id.to_string(), &body),
         };
         Entry { id, own_id, channels, private, frame }
+    }
+}
+
+/// Tells the events of one publication from those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn of(drafts: &[Draft]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        drafts.hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 
@@ -277,6 +296,8 @@ pub(crate) struct Kept {
 pub enum JournalError {
     /// It was closed.
     Closed,
+    /// The key came with other events before.
+    KeyReused,
     /// Its store cannot be reached or written now.
     Unavailable(String),
 }
@@ -285,6 +306,7 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the journal is closed"),
+            Self::KeyReused => f.write_str("the key was used for other events"),
             Self::Unavailable(why) => write!(f, "the journal is unavailable: {why}"),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{IdempotencyKey, Receipt};
+use super::{Fingerprint, IdempotencyKey, JournalError, Receipt};
 use crate::id::WireId;
 
 /// How long a receipt is kept.
@@ -16,22 +16,36 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The receipts of the last 10 minutes.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    by_key: HashMap<IdempotencyKey, Receipt>,
+    by_key: HashMap<IdempotencyKey, (Fingerprint, Receipt)>,
     /// The keys, oldest first, with what each costs.
     keys: VecDeque<(Instant, IdempotencyKey, usize)>,
     bytes: usize,
 }
 
 impl Receipts {
-    pub(super) fn get(&self, key: &IdempotencyKey) -> Option<&Receipt> {
-        self.by_key.get(key)
+    /// The receipt of an earlier try of the publication.
+    pub(super) fn get(
+        &self,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<&Receipt>, JournalError> {
+        match self.by_key.get(key) {
+            Some((first, _)) if *first != fingerprint => Err(JournalError::KeyReused),
+            found => Ok(found.map(|(_, receipt)| receipt)),
+        }
     }
 
-    pub(super) fn keep(&mut self, key: IdempotencyKey, receipt: Receipt, now: Instant) {
+    pub(super) fn keep(
+        &mut self,
+        key: IdempotencyKey,
+        fingerprint: Fingerprint,
+        receipt: Receipt,
+        now: Instant,
+    ) {
         let cost = cost(&key, &receipt);
         self.bytes += cost;
         self.keys.push_back((now, key.clone(), cost));
-        self.by_key.insert(key, receipt);
+        self.by_key.insert(key, (fingerprint, receipt));
     }
 
     pub(super) fn forget_old(&mut self, now: Instant) {
@@ -60,6 +74,8 @@ mod tests {
     use super::*;
     use crate::id::EventId;
 
+    const ONE: Fingerprint = Fingerprint(1);
+
     fn key(number: usize) -> IdempotencyKey {
         IdempotencyKey::new(&number.to_be_bytes()).unwrap()
     }
@@ -72,13 +88,21 @@ mod tests {
     fn a_receipt_is_kept_for_ten_minutes() {
         let (start, minute) = (Instant::now(), Duration::from_secs(60));
         let mut receipts = Receipts::default();
-        receipts.keep(key(1), receipt(1), start);
-        receipts.keep(key(2), receipt(2), start + minute);
+        receipts.keep(key(1), ONE, receipt(1), start);
+        receipts.keep(key(2), ONE, receipt(2), start + minute);
         receipts.forget_old(start + 10 * minute - Duration::from_millis(1));
-        assert_eq!(receipts.get(&key(1)), Some(&receipt(1)));
+        assert_eq!(receipts.get(&key(1), ONE), Ok(Some(&receipt(1))));
         receipts.forget_old(start + 10 * minute);
-        assert_eq!(receipts.get(&key(1)), None);
-        assert_eq!(receipts.get(&key(2)), Some(&receipt(2)));
+        assert_eq!(receipts.get(&key(1), ONE), Ok(None));
+        assert_eq!(receipts.get(&key(2), ONE), Ok(Some(&receipt(2))));
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_publication() {
+        let mut receipts = Receipts::default();
+        receipts.keep(key(1), ONE, receipt(1), Instant::now());
+        assert_eq!(receipts.get(&key(1), Fingerprint(2)), Err(JournalError::KeyReused));
+        assert_eq!(receipts.get(&key(2), Fingerprint(2)), Ok(None));
     }
 
     #[test]
@@ -86,7 +110,7 @@ mod tests {
         let now = Instant::now();
         let mut receipts = Receipts::default();
         for number in 0..5_000 {
-            receipts.keep(key(number), receipt(1_000), now);
+            receipts.keep(key(number), ONE, receipt(1_000), now);
             receipts.forget_old(now);
             assert!(receipts.bytes <= MAX_BYTES);
         }

@@ -120,6 +120,25 @@ async fn a_repeated_publication_is_delivered_once() {
 }
 
 #[tokio::test]
+async fn a_key_is_good_for_one_publication_only() {
+    let hub = Hub::start().await;
+    let publish =
+        |path: &str, data: &'static str| hub.post(path, data).header("Idempotency-Key", "k");
+    answered(publish("/events/demo", "one")).await;
+    for other in [
+        publish("/events/demo", "two"),
+        publish("/events/other", "one"),
+        publish("/events/demo?event=x", "one"),
+        publish("/events/demo?private=1", "one"),
+        publish("/events/demo?id=x", "one"),
+        publish("/events", r#"[{"channel":"demo","data":"one"},{"channel":"demo","data":"one"}]"#),
+    ] {
+        assert!(refused(other, 422).await.contains("key"));
+    }
+    assert_eq!(hub.kept("/events/**").await, ["one"]);
+}
+
+#[tokio::test]
 async fn a_notification_has_its_type() {
     let hub = Hub::start().await;
     let mut events = hub.subscribe("/notifications").await;
