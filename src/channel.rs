@@ -49,15 +49,6 @@ impl Channel {
     }
 }
 
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Exact(channel) => channel.fmt(f),
-            Wild(pattern) => f.write_str(pattern),
-        }
-    }
-}
-
 impl Borrow<str> for Channel {
     fn borrow(&self) -> &str {
         &self.0
@@ -171,6 +162,21 @@ impl Pattern {
     }
 }
 
+impl From<Channel> for Pattern {
+    fn from(channel: Channel) -> Self {
+        Self(Exact(channel))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Exact(channel) => channel.fmt(f),
+            Wild(pattern) => f.write_str(pattern),
+        }
+    }
+}
+
 /// A set of patterns: what a subscriber listens to, or what a view lets it see.
 ///
 /// Equal sets are equal selectors, whatever their order. Cheap to clone.
@@ -200,12 +206,6 @@ impl Selector {
 impl From<Channel> for Selector {
     fn from(channel: Channel) -> Self {
         Pattern::from(channel).into()
-    }
-}
-
-impl From<Channel> for Pattern {
-    fn from(channel: Channel) -> Self {
-        Self(Exact(channel))
     }
 }
 

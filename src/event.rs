@@ -73,7 +73,8 @@ impl Event {
         self
     }
 
-    /// Shows the event only to subscribers whose view lets them see it.
+    /// Shows the event only to subscribers whose view lets them see it. Streams over HTTP show all,
+    /// so far.
     pub fn private(mut self, private: bool) -> Self {
         self.private = private;
         self

@@ -46,6 +46,12 @@ impl Subscription {
     }
 }
 
+/// So many polls in a row that find nothing to read, and a stream ends.
+///
+/// Only its feed wakes a stream that is parked there, at the latest with the next ping, but for a
+/// client that goes on sending: actix-http then polls again and again.
+pub(crate) const MAX_IDLE_POLLS: u32 = 1_024;
+
 /// A stream of pieces of at most 8 KiB, each some whole lines or a part of a long event: the bytes
 /// of a `text/event-stream`.
 ///
@@ -64,6 +70,8 @@ pub struct Subscriber {
     rest: Bytes,
     /// How many events it may still get.
     left: usize,
+    /// Polls since it last had something to read.
+    idle_polls: u32,
     /// The hub asked it to leave.
     is_dismissed: bool,
     permit: Permit,
@@ -112,6 +120,7 @@ impl Subscriber {
             cursor,
             told: cursor,
             rest: opening,
+            idle_polls: 0,
             is_dismissed: false,
             permit,
         }
@@ -120,7 +129,14 @@ impl Subscriber {
     /// Reads the feed. Returns where to read next, and whether there is nothing to read now.
     fn read_feed(&mut self, seat: SeatInFeed, cx: &mut Context<'_>) -> (Source, Poll<()>) {
         match seat.read(self.cursor, self.left, cx.waker()) {
-            Read::Parked => return (Source::Feed(seat), Poll::Pending),
+            Read::Parked if self.idle_polls == MAX_IDLE_POLLS => {
+                log::debug!("stream ended: its client sends requests and keeps the worker busy");
+                return (Source::Nothing, Poll::Ready(()));
+            }
+            Read::Parked => {
+                self.idle_polls += 1;
+                return (Source::Feed(seat), Poll::Pending);
+            }
             Read::Events { bytes, events, through } => self.take(bytes, events, through, through),
             Read::Position { bytes, through } => self.take(bytes, 0, through, through),
             // It may have read ahead in the journal without having been told of it.
@@ -219,6 +235,7 @@ impl Stream for Subscriber {
         let this = self.get_mut();
         loop {
             if !this.rest.is_empty() {
+                this.idle_polls = 0;
                 let len = this.rest.len().min(frame::HAND_OUT);
                 return Poll::Ready(Some(this.rest.split_to(len)));
             }

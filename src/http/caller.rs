@@ -3,7 +3,7 @@
 use std::{convert::Infallible, rc::Rc};
 
 use actix_web::{FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError};
-use futures_util::future::{FutureExt, LocalBoxFuture, TryFutureExt, err};
+use futures_util::future::{FutureExt, LocalBoxFuture, err};
 
 use super::error::Error;
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
 };
 
 /// Grants everything to whoever asks.
-///
-/// # Errors
-/// None.
 pub async fn anyone() -> Result<Grants, Infallible> {
     Ok(Grants::all())
 }
@@ -35,18 +32,18 @@ impl Caller {
         })
     }
 
-    pub(super) fn sees(&self, channel: &Channel) -> bool {
-        self.0.shows(channel)
+    pub(super) fn may_see(&self, channel: &Channel) -> bool {
+        self.0.may_subscribe(channel)
     }
 }
 
 impl FromRequest for Caller {
     type Error = actix_web::Error;
-    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+    type Future = CallerFuture;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         match req.app_data::<Grantor>() {
-            Some(grantor) => grantor.0(req).map_ok(Self).boxed_local(),
+            Some(grantor) => grantor.0(req),
             None => {
                 err(ErrorInternalServerError("herald's routes are not configured")).boxed_local()
             }
@@ -56,9 +53,9 @@ impl FromRequest for Caller {
 
 /// Who knows what a caller may do: a handler of the app.
 #[derive(Clone)]
-pub(super) struct Grantor(Rc<dyn Fn(&HttpRequest) -> GrantsFuture>);
+pub(super) struct Grantor(Rc<dyn Fn(&HttpRequest) -> CallerFuture>);
 
-type GrantsFuture = LocalBoxFuture<'static, Result<Grants, actix_web::Error>>;
+type CallerFuture = LocalBoxFuture<'static, Result<Caller, actix_web::Error>>;
 
 impl Grantor {
     pub(super) fn new<F, Args, E>(grants: F) -> Self
@@ -72,7 +69,7 @@ impl Grantor {
             let grants = grants.clone();
             async move {
                 let args = args.await.map_err(Into::into)?;
-                grants.call(args).await.map_err(Into::into)
+                grants.call(args).await.map(Caller).map_err(Into::into)
             }
             .boxed_local()
         }))

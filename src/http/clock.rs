@@ -17,11 +17,15 @@ use actix_web_lab::sse::{Data as Message, Event, Sse};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{error::Error, stream::respond, subscribe::refuse};
-use crate::{admission::Permit, frame, hub::Hub};
+use super::{caller::Caller, error::Error, stream::respond, subscribe::refuse};
+use crate::{admission::Permit, frame, hub::Hub, subscriber::MAX_IDLE_POLLS};
 
-/// Streams the time once a second. Counts as a subscriber.
-pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpResponse, Error> {
+/// Streams the time once a second, to whoever the app knows. Counts as a subscriber.
+pub(super) async fn time(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    _: Caller,
+) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
         return Ok(respond(&req, ()));
     }
@@ -44,7 +48,7 @@ pub(super) async fn time(req: HttpRequest, hub: Data<Hub>) -> Result<HttpRespons
     let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)
         .with_retry_duration(permit.retry());
-    Ok(respond(&req, Clock { sse, permit, has_left: false }))
+    Ok(respond(&req, Clock { sse, permit, has_left: false, idle_polls: 0 }))
 }
 
 /// A clock that says when to come back before it ends.
@@ -52,6 +56,8 @@ struct Clock<S> {
     sse: Sse<S>,
     permit: Permit,
     has_left: bool,
+    /// Polls since the last tick.
+    idle_polls: u32,
 }
 
 impl<S> MessageBody for Clock<S>
@@ -71,11 +77,18 @@ where
         if self.has_left {
             return Poll::Ready(None);
         }
-        let polled = Pin::new(&mut self.sse).poll_next(cx);
-        if let Poll::Ready(None) = polled {
-            self.has_left = true;
-            return Poll::Ready(Some(Ok(frame::farewell(self.permit.retry()))));
+        match Pin::new(&mut self.sse).poll_next(cx) {
+            Poll::Pending if self.idle_polls == MAX_IDLE_POLLS => return Poll::Ready(None),
+            Poll::Pending => self.idle_polls += 1,
+            Poll::Ready(None) => {
+                self.has_left = true;
+                return Poll::Ready(Some(Ok(frame::farewell(self.permit.retry()))));
+            }
+            tick => {
+                self.idle_polls = 0;
+                return tick;
+            }
         }
-        polled
+        Poll::Pending
     }
 }

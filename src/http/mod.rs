@@ -21,10 +21,14 @@
 //!     .service(web::scope("/live").configure(http::configure(hub, grants)));
 //! ```
 //!
-//! Streams are then under `/live/events/…`, and the page under `/live/`. Two things are the
-//! server's, and so the app's: to [`drain`](Hub::drain) the hub before the server stops, for
-//! streams have no end of their own; and what a client may cost that does not read
-//! ([`server::prepare`](crate::server::prepare)).
+//! Streams are then under `/live/events/…`, and the page under `/live/`.
+//!
+//! What [`server::serve`](crate::server::serve) does around these routes is here the app's:
+//! * to [`drain`](Hub::drain) the hub before its server stops, for streams have no end of their own;
+//! * to end connections whose client does not read ([`server::prepare`](crate::server::prepare)) or
+//!   has gone (`h1_allow_half_closed(false)`);
+//! * to keep other sites' pages away: where a cookie says who is calling, check `Origin` before
+//!   publishing, or their pages publish in your users' names.
 
 mod admin;
 mod assets;
@@ -58,9 +62,9 @@ pub use subscribe::subscribe;
 
 /// Adds herald's routes to an app or a scope, the page at its root included.
 ///
-/// `grants` is asked at each request what its caller may do: an async function of any extractors
-/// that leave the body alone, such as [`anyone`]. Its errors are answered as they are; what is not
-/// granted gets 403.
+/// `grants` is asked at each request but the page's what its caller may do: an async function of
+/// any extractors that leave the body alone, such as [`anyone`]. Its errors are answered as they
+/// are; what is not granted gets 403. A stream that has begun is not asked about again.
 pub fn configure<F, Args, E>(hub: Hub, grants: F) -> impl FnOnce(&mut ServiceConfig)
 where
     F: Handler<Args, Output = Result<Grants, E>>,
@@ -72,12 +76,12 @@ where
             .app_data(Grantor::new(grants))
             .service(at("/").get(assets::index))
             .service(at("/events").get(subscribe::several).post(publish::several))
-            .service(at("/events/{channel:.*}").get(subscribe::one).post(publish::one))
+            .service(at("/events/{herald_channel:.*}").get(subscribe::one).post(publish::one))
             .service(at("/notifications").get(subscribe::notifications))
             .service(at("/notify").post(publish::notify))
             .service(at("/time").get(clock::time))
             .service(at("/channels").get(channels::list))
-            .service(at("/channels/{channel:.*}").get(channels::one));
+            .service(at("/channels/{herald_channel:.*}").get(channels::one));
     }
 }
 
@@ -128,5 +132,24 @@ impl HttpServiceFactory for Route {
             async move { Err::<HttpResponse, _>(error) }
         };
         self.resource.default_service(web::to(refuse)).register(config);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, test, web::scope};
+
+    use super::*;
+    use crate::{channel::Channel, config::HubConfig};
+
+    #[actix_web::test]
+    async fn a_prefix_may_have_segments_of_the_apps_own() {
+        let hub = Hub::in_memory(Default::default(), HubConfig::default());
+        let rooms = scope("/rooms/{channel}/{id}").configure(configure(hub.clone(), anyone));
+        let app = test::init_service(App::new().service(rooms)).await;
+        let request = test::TestRequest::post().uri("/rooms/kitchen/7/events/a/b").set_payload("x");
+        assert!(test::call_service(&app, request.to_request()).await.status().is_success());
+        let kept = hub.channel(Channel::parse("a/b").unwrap()).await.unwrap();
+        assert_eq!(kept.events, 1);
     }
 }

@@ -7,13 +7,16 @@ use serde::de::DeserializeOwned;
 
 use super::error::Error;
 
-/// The `{channel}` of a path, decoded.
+/// The segment of a path that names a channel: no app has one of this name around it.
+pub(super) const CHANNEL: &str = "herald_channel";
+
+/// The channel of a path, decoded.
 pub(super) fn channel_in_path(req: &HttpRequest) -> Result<String, Error> {
     // actix decodes what it can and leaves `%2F` and `%25`; what is no UTF-8 it would patch up.
     if percent_decode_str(req.uri().path()).decode_utf8().is_err() {
         return Err(Error::Invalid("the path must be UTF-8".into()));
     }
-    let encoded = req.match_info().query("channel");
+    let encoded = req.match_info().query(CHANNEL);
     if encoded.to_ascii_lowercase().contains("%2f") {
         return Err(Error::Invalid("write '/' in a channel as '/', not as '%2F'".into()));
     }

@@ -88,7 +88,8 @@ struct Words {
 /// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`.
 ///
 /// # Errors
-/// The request asks for something impossible (400), or the hub takes no subscriber now (503).
+/// The request asks for something impossible (400), or the hub takes no subscriber now (503). A
+/// plain `EventSource` would give up for good on a 503, and gets a 200 that tells it to come back.
 pub async fn subscribe(
     req: &HttpRequest,
     hub: &Hub,

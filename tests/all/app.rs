@@ -8,9 +8,12 @@ use std::{
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tokio::{process::Command, sync::OnceCell};
+use tokio::{io::AsyncReadExt, process::Command, sync::OnceCell};
 
-use crate::hub::{Events, Hub, refused, until, within};
+use crate::{
+    hostile::keeps_no_worker_busy,
+    hub::{Events, Hub, refused, until, within},
+};
 
 /// The app, running.
 struct Shop(Hub);
@@ -113,10 +116,7 @@ async fn a_hub_stands_beside_an_apps_routes_and_under_its_middleware() {
 async fn an_app_says_who_may_subscribe() {
     let shop = Shop::open().await;
     let stranger = answer(shop.0.get("/live/events/offers/books")).await;
-    assert_eq!(
-        (stranger.status().as_u16(), stranger.text().await.unwrap().as_str()),
-        (401, "sign in first")
-    );
+    assert_eq!(stranger.text().await.unwrap(), "sign in first", "the app's own answer");
     for granted in ["orders/ann", "offers/books", "offers/*", "offers/*/**"] {
         Events::open(shop.get("ann", &format!("/live/events/{granted}"))).await;
     }
@@ -124,6 +124,10 @@ async fn an_app_says_who_may_subscribe() {
         let detail = refused(shop.get("ann", &format!("/live/events/{other}")), 403).await;
         assert!(detail.contains(&format!("{other:?}")), "{detail}");
         Events::open(shop.get("admin", &format!("/live/events/{other}"))).await;
+    }
+    for path in ["/live/events/offers/books", "/live/time", "/live/channels", "/live/notifications"]
+    {
+        assert_eq!(answer(shop.0.get(path)).await.status(), 401, "{path}");
     }
     refused(shop.get("ann", "/live/notifications"), 403).await;
     refused(shop.get("ann", "/live/events?channel=orders/ann&channel=orders/bob"), 403).await;
@@ -189,6 +193,25 @@ async fn an_apps_own_route_streams_and_resumes() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_is_gone_and_one_that_stuffs_keeps_no_worker_busy() {
+    let shop = Shop::open().await;
+    let subscribe = |path| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: session=ann\r\n\r\n");
+        shop.0.raw(request)
+    };
+    let stream = subscribe("/orders").await;
+    until(async || shop.subscribers("orders/ann").await == 1).await;
+    drop(stream);
+    until(async || shop.subscribers("orders/ann").await == 0).await;
+    for path in ["/orders", "/live/time"] {
+        let mut stream = subscribe(path).await;
+        within(stream.read(&mut [0; 64])).await.unwrap();
+        keeps_no_worker_busy(&shop.0, stream, path).await;
+    }
+}
+
+#[tokio::test]
 async fn a_hub_drains_with_its_app() {
     let mut shop = Shop::open().await;
     let events = Events::open(shop.get("ann", "/orders")).await;
@@ -234,7 +257,17 @@ async fn a_library_brings_nothing_of_the_program() {
         names.map(str::to_owned).collect::<std::collections::HashSet<_>>()
     };
     let (program, library) = (tree(&[]).await, tree(&["--no-default-features"]).await);
-    let program_only = ["clap", "env_logger", "tikv-jemallocator", "toml", "rlimit", "awc"];
+    let program_only = [
+        "anstream",
+        "awc",
+        "clap",
+        "env_logger",
+        "rlimit",
+        "rustix",
+        "sse-stream",
+        "tikv-jemallocator",
+        "toml",
+    ];
     for name in program_only {
         assert!(program.contains(name) && !library.contains(name), "{name}");
     }

@@ -31,7 +31,7 @@ fn stuffing(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX: {filling}\r\n\r\n").repeat(60)
 }
 
-async fn keeps_no_worker_busy(hub: &Hub, mut stream: TcpStream, path: &str) {
+pub(crate) async fn keeps_no_worker_busy(hub: &Hub, mut stream: TcpStream, path: &str) {
     // The hub may close the connection meanwhile, which is what is wanted.
     let stuffing = stuffing(path);
     let stuff = stream.write_all(stuffing.as_bytes());

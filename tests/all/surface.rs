@@ -10,7 +10,19 @@ fn shown() -> String {
     collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut files);
     files.sort();
     let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
-    texts.flat_map(|text| shown_by(&text)).collect::<Vec<_>>().join("\n") + "\n"
+    let shown: Vec<_> = texts.flat_map(|text| shown_by(&text)).collect();
+    let is_shown = |name: &str| {
+        let items = [format!("pub struct {name}"), format!("pub enum {name}")];
+        shown.iter().any(|item| items.iter().any(|start| item.starts_with(start)))
+    };
+    let shown = shown.iter().filter(|item| implemented_for(item).is_none_or(is_shown));
+    shown.cloned().collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The type that a trait is implemented for.
+fn implemented_for(header: &str) -> Option<&str> {
+    let (_, item) = header.strip_prefix("impl")?.split_once(" for ")?;
+    item.split(|char: char| !char.is_alphanumeric()).next()
 }
 
 fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
@@ -34,6 +46,7 @@ fn shown_by(text: &str) -> Vec<String> {
     while let Some(line) = lines.next() {
         if line.starts_with("impl") {
             header = Some(line.trim_end_matches(" {"));
+            shown.extend(header.filter(|header| header.contains(" for ")).map(str::to_owned));
         }
         if !line.trim_start().starts_with("pub ") {
             continue;

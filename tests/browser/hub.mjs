@@ -8,8 +8,11 @@ const BINARY = process.env.HERALD_BINARY ?? "../../target/debug/herald";
 
 /** Starts a hub, and stops it after the test. */
 export async function startHub(t, { port = 0, ping = "15s", drain = "0s" } = {}) {
-  const hub = spawn(BINARY, ["--listen", `127.0.0.1:${port}`, "--admin", "off", "--ping", ping, "--drain", drain]);
-  const [line] = await once(createInterface(hub.stdout), "line");
+  const hub = spawn(BINARY, ["--listen", `127.0.0.1:${port}`, "--admin", "off", "--ping", ping, "--drain", drain],
+    { stdio: ["ignore", "pipe", "inherit"] });
+  const failed = once(hub, "exit").then(() => { throw new Error("the hub did not start"); });
+  const [line] = await Promise.race([once(createInterface(hub.stdout), "line"), failed]);
+  failed.catch(() => {});
   const stop = async (signal = "SIGKILL") => {
     if (hub.exitCode === null && hub.signalCode === null) {
       hub.kill(signal);

@@ -104,5 +104,12 @@ async fn main() -> std::io::Result<()> {
             .route("/orders", web::get().to(my_orders))
             .service(web::scope("/live").configure(http::configure(hub.clone(), grants)))
     };
-    HttpServer::new(app).workers(2).shutdown_signal(drained).listen(listener)?.run().await
+    HttpServer::new(app)
+        .workers(2)
+        .shutdown_signal(drained)
+        // Who closes is gone.
+        .h1_allow_half_closed(false)
+        .listen(listener)?
+        .run()
+        .await
 }
