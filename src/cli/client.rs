@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use awc::{
     Client, ClientRequest, ClientResponse,
+    error::SendRequestError,
     http::{
-        Method, StatusCode,
-        header::{HeaderMap, RETRY_AFTER},
+        Method, StatusCode, Uri,
+        header::{HeaderMap, HeaderValue, RETRY_AFTER},
+        uri::{Authority, Scheme},
     },
 };
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use clap::Args;
 use futures_util::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Error, Failure, harmless};
+use super::{Error, Failure};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,14 +31,37 @@ const CHANNEL: &AsciiSet =
 #[derive(Args, Debug)]
 pub(super) struct HubAddress {
     /// The hub's address
-    #[arg(long, env = "HERALD_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(long, env = "HERALD_URL", default_value = "http://127.0.0.1:8080", value_parser = hub_url, value_name = "URL")]
     url: String,
 }
 
 impl HubAddress {
     /// A request for a path of the hub.
     pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> ClientRequest {
-        client.request(method, format!("{}{path}", self.url.trim_end_matches('/')))
+        client.request(method, format!("{}{path}", self.url))
+    }
+}
+
+fn hub_url(text: &str) -> Result<String, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    if uri.scheme() != Some(&Scheme::HTTP) {
+        return Err("must begin with http://: for https, ask a proxy".into());
+    }
+    let is_host = |authority: &Authority| {
+        let port = authority.as_str().rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        !authority.as_str().contains('@') && (port.is_none() || authority.port_u16().is_some())
+    };
+    if !uri.authority().is_some_and(is_host) || text.contains(['?', '#']) {
+        return Err("must be a host, and perhaps a port and a path: http://host:8080/path".into());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// What can stand in a header.
+pub(super) fn header_value(text: &str) -> Result<String, String> {
+    match HeaderValue::from_str(text) {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        _ => Err("must have a character, and no control characters".into()),
     }
 }
 
@@ -69,6 +94,15 @@ impl Trouble {
         Self::Passing(error.into(), Duration::ZERO)
     }
 
+    /// A request that brought no answer.
+    pub(super) fn sending(error: SendRequestError) -> Self {
+        let text = error.to_string();
+        match error {
+            SendRequestError::Url(_) | SendRequestError::Http(_) => Self::Refused(text.into()),
+            _ => Self::passing(text),
+        }
+    }
+
     /// What the hub says is wrong, or its bare status.
     pub(super) async fn answered<S>(mut response: ClientResponse<S>) -> Self
     where
@@ -80,9 +114,9 @@ impl Trouble {
         }
         let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = response.body().await.unwrap_or_default();
-        let error: Error = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => harmless(&problem.detail).into(),
-            Err(_) => format!("the answer is {status}, and not a hub's").into(),
+        let error = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.detail,
+            Err(_) => format!("the answer is {status}, and not a hub's"),
         };
         match status {
             StatusCode::REQUEST_TIMEOUT
@@ -90,8 +124,11 @@ impl Trouble {
             | StatusCode::INTERNAL_SERVER_ERROR
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Self::Passing(error, wait),
-            _ => Self::Refused(error),
+            | StatusCode::GATEWAY_TIMEOUT => Self::Passing(error.into(), wait),
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::Refused(Failure::Unacceptable(error).into())
+            }
+            _ => Self::Refused(error.into()),
         }
     }
 }

@@ -49,9 +49,12 @@ pub(crate) enum Command {
 /// A failure, told to the user in one line.
 pub(crate) type Error = Box<dyn std::error::Error>;
 
-/// A failure with an exit status of its own; that of others is 1.
+/// A failure that is told apart from others.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    /// What was sent is at fault, or is too much at once.
+    #[error("{0}")]
+    Unacceptable(String),
     #[error("{0}; gave up")]
     OutOfPatience(Error),
     #[error("interrupted{}", published(.lines))]
@@ -65,6 +68,11 @@ fn published(lines: &Option<usize>) -> String {
 /// Text that cannot take control of a terminal.
 fn harmless(text: &str) -> String {
     text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
+}
+
+/// The same in one line, so that it cannot pass for two.
+fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', " ")
 }
 
 /// Reads the command line; on a mistake says so and exits with 2.
@@ -96,7 +104,9 @@ pub(crate) fn start_log(command: &Command) {
     if !matches!(command, Command::Serve(_)) {
         // To a person, and in place of what `Progress` may have told.
         let start = if stderr().is_terminal() { "\r\x1b[K" } else { "" };
-        log.format(move |out, record| writeln!(out, "{start}herald: {}", record.args()));
+        log.format(move |out, record| {
+            writeln!(out, "{start}herald: {}", one_line(&record.args().to_string()))
+        });
     }
     log.init();
 }
@@ -106,10 +116,10 @@ pub(crate) fn report(error: &Error) -> ExitCode {
     let status = match error.downcast_ref() {
         Some(Failure::Interrupted { signal, .. }) => 128 + signal,
         Some(Failure::OutOfPatience(_)) => 3,
-        None => 1,
+        Some(Failure::Unacceptable(_)) | None => 1,
     };
     // Nobody may be reading it.
-    let _ = writeln!(stderr(), "herald: {error}");
+    let _ = writeln!(stderr(), "herald: {}", one_line(&error.to_string()));
     status.into()
 }
 

@@ -23,6 +23,9 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// And of who has little patience.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long after an interruption it is told what is still going on.
+const HINT_AFTER: Duration = Duration::from_secs(1);
+
 /// Publish an event, or one for each line of standard input
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -50,7 +53,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "ID", conflicts_with = "lines")]
     id: Option<String>,
     /// Publish only once, however often the same event comes with this key within ten minutes
-    #[arg(long, value_name = "KEY", conflicts_with = "lines")]
+    #[arg(long, value_parser = client::header_value, value_name = "KEY", conflicts_with = "lines")]
     idempotency_key: Option<String>,
     /// Publish each line of standard input as an event of its own
     #[arg(long, conflicts_with = "data")]
@@ -101,7 +104,14 @@ impl Publish {
         let twice = async {
             // Heard unless it is over anyway.
             let _ = stop.send(signals.next().await);
-            signals.next().await
+            let again = signals.next();
+            let mut again = std::pin::pin!(again);
+            tokio::select! {
+                signal = &mut again => return signal,
+                () = tokio::time::sleep(HINT_AFTER) => {}
+            }
+            log::warn!("publishing what is at hand; interrupt again to end at once");
+            again.await
         };
         tokio::select! {
             result = self.publish_lines(client, stopped) => result,
@@ -155,13 +165,15 @@ impl Publish {
         match self.send(client, post).await {
             Ok(()) => progress.add(lines.len()),
             // All or none: the hub may take less at a time, or a single line is bad.
-            Err(error) if lines.len() > 1 && !error.is::<Failure>() => {
+            Err(error) if lines.len() > 1 && is_unacceptable(&error) => {
                 let (first, second) = lines.split_at(lines.len() / 2);
                 Box::pin(self.publish_batch(client, first, progress)).await?;
                 Box::pin(self.publish_batch(client, second, progress)).await?;
             }
-            Err(error) if error.is::<Failure>() => return Err(error),
-            Err(error) => return Err(format!("line {}: {error}", progress.lines() + 1).into()),
+            Err(error) if is_unacceptable(&error) => {
+                return Err(format!("line {}: {error}", progress.lines() + 1).into());
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -207,16 +219,25 @@ impl Publish {
             .insert_header(("Content-Type", post.media_type))
             .insert_header(("Idempotency-Key", post.key.as_str()))
             .send_body(post.body.clone());
-        let mut response = request.await.map_err(|error| Trouble::passing(error.to_string()))?;
+        let mut response = request.await.map_err(Trouble::sending)?;
         if !response.status().is_success() {
             return Err(Trouble::answered(response).await);
         }
+        let length = response.headers().get("Content-Length");
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let receipt = response.body().await.map_err(Trouble::passing)?;
         match serde_json::from_slice::<Receipt>(&receipt) {
             Ok(_) => Ok(()),
+            Err(_) if length.is_some_and(|length| receipt.len() < length) => {
+                Err(Trouble::passing("the answer was cut short"))
+            }
             Err(_) => Err(Trouble::Refused("the answer is not a hub's".into())),
         }
     }
+}
+
+fn is_unacceptable(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Unacceptable(_)))
 }
 
 fn random_key() -> String {
@@ -231,5 +252,7 @@ fn read_all() -> Result<String, Error> {
     let mut data = String::new();
     stdin.read_to_string(&mut data)?;
     // The line end that an editor or `echo` adds is not part of the message.
-    Ok(data.strip_suffix('\n').map(str::to_owned).unwrap_or(data))
+    let line_end = ["\r\n", "\n"].into_iter().find(|end| data.ends_with(end)).unwrap_or_default();
+    data.truncate(data.len() - line_end.len());
+    Ok(data)
 }

@@ -48,7 +48,7 @@ pub(crate) struct Tail {
     #[arg(required = true, value_name = "CHANNEL")]
     channels: Vec<String>,
     /// Start after this event; `earliest` for all that is kept
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_parser = client::header_value, value_name = "ID")]
     last_event_id: Option<String>,
     /// Start with the last N events
     #[arg(long, value_name = "N", conflicts_with = "last_event_id")]
@@ -128,19 +128,21 @@ impl Tail {
             .hub
             .request(client, Method::GET, &self.path())
             .insert_header(("Accept", "text/event-stream, application/problem+json"));
-        if let Some(id) = &position.last_event_id {
+        // As an `EventSource`, which sends none if the last id was empty.
+        if let Some(id) = position.last_event_id.as_ref().filter(|id| !id.is_empty()) {
             request = request.insert_header(("Last-Event-ID", id.as_bytes()));
         }
         let answer = tokio::time::timeout(self.silence, async {
             match request.send().await {
                 Ok(response) if response.status().is_success() => Ok(response),
                 Ok(response) => Err(Trouble::answered(response).await),
-                Err(error) => Err(Trouble::passing(error.to_string())),
+                Err(error) => Err(Trouble::sending(error)),
             }
         });
         let response = answer.await.map_err(|_| Trouble::passing("the hub is silent"))??;
         let content_type = response.headers().get("Content-Type");
-        if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
+        let content_type = content_type.and_then(|value| value.to_str().ok()?.split(';').next());
+        if !content_type.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/event-stream")) {
             return Err(Trouble::Refused("the answer is not a hub's".into()));
         }
         patience.restore();
@@ -188,7 +190,8 @@ impl Tail {
         if self.json {
             let event_type = event.event.as_deref().unwrap_or("message");
             let line = Line { id: event.id.as_deref(), event: event_type, data };
-            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+            let line = serde_json::to_string(&line)?;
+            writeln!(out, "{}", if out.is_terminal() { harmless(&line) } else { line })?;
         } else if is_gap(event) {
             log::warn!("events are missing: {data}");
         } else if out.is_terminal() {

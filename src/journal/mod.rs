@@ -66,7 +66,8 @@ pub(crate) trait Journal: Send + Sync + 'static {
     ///
     /// An id is placed if it is a kept event's, the last evicted event's, or the one the journal
     /// was born with. A publisher's id is the earliest kept event's that has it and that the
-    /// subscription may see.
+    /// subscription may see: used twice among its channels, it may repeat events, or skip some if
+    /// the first use is no longer kept.
     fn place<'a>(
         &'a self,
         start: &'a Start,

@@ -175,17 +175,18 @@ async fn a_publication_whose_answer_is_lost_is_repeated_and_delivered_once() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let port = hub.port;
     tokio::spawn(async move {
-        for loses_the_answer in [true, true, false] {
+        for percent in [Some(0), Some(20), Some(90), None] {
             let (mut near, _) = listener.accept().await.unwrap();
             let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            if loses_the_answer {
-                let (mut question, _) = near.split();
+            if let Some(percent) = percent {
+                let (mut question, mut back) = near.split();
                 let (mut answer, mut to) = far.split();
                 let mut buffer = [0; 4096];
-                tokio::select! {
-                    _ = tokio::io::copy(&mut question, &mut to) => {}
-                    answered = answer.read(&mut buffer) => assert!(answered.unwrap() > 0),
-                }
+                let length = tokio::select! {
+                    _ = tokio::io::copy(&mut question, &mut to) => 0,
+                    length = answer.read(&mut buffer) => length.unwrap(),
+                };
+                back.write_all(&buffer[..length * percent / 100]).await.unwrap();
                 continue;
             }
             let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
@@ -193,7 +194,7 @@ async fn a_publication_whose_answer_is_lost_is_repeated_and_delivered_once() {
     });
     let output = run(&["publish", "--url", &url, "demo", "once"]).await;
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(told(&output).matches("trying again").count(), 2);
+    assert_eq!(told(&output).matches("trying again").count(), 3);
     assert_eq!(hub.kept("/events/demo").await, ["once"]);
 }
 
@@ -203,6 +204,44 @@ async fn a_key_makes_a_script_that_is_run_twice_publish_once() {
     let script = "herald publish demo released --idempotency-key v1.2.3";
     shell(&hub, &format!("{script}; {script}")).await;
     assert_eq!(hub.kept("/events/demo").await, ["released"]);
+}
+
+#[tokio::test]
+async fn what_no_hub_could_be_at_is_a_mistake_of_the_command_line() {
+    for url in [
+        "https://localhost:1",
+        "localhost:1",
+        "",
+        "http://",
+        "http://[::1",
+        "http://localhost:99999",
+        "http://me:secret@localhost:1",
+        "http://localhost:1?a=b",
+        "http://localhost:1/#f",
+    ] {
+        for command in
+            [&["tail", "--url", url, "demo"][..], &["publish", "--url", url, "demo", "x"]]
+        {
+            let output = run(command).await;
+            assert_eq!(output.status.code(), Some(2), "{url}");
+            assert!(told(&output).contains("--url"), "{}", told(&output));
+        }
+    }
+    for word in [
+        &["tail", "demo", "--last-event-id", "a\nb"],
+        &["publish", "demo", "--idempotency-key", "a\nb"],
+    ] {
+        assert_eq!(run(word).await.status.code(), Some(2));
+    }
+}
+
+#[tokio::test]
+async fn a_urls_last_slash_is_dropped_and_its_path_kept() {
+    let hub = Hub::start().await;
+    let url = format!("{}/", hub.url(""));
+    assert!(run(&["publish", "--url", &url, "demo", "x"]).await.status.success());
+    let missing = run(&["publish", "--url", &format!("{url}live"), "demo", "x"]).await;
+    assert!(told(&missing).contains("nothing is served at this path"));
 }
 
 #[tokio::test]
@@ -297,6 +336,10 @@ async fn colours_are_for_terminals_and_a_publishers_escapes_for_nobodys() {
     let plain = on_terminal(&hub, &format!("NO_COLOR=1 {tail}")).await;
     assert!(plain.contains("alarm \u{fffd}[2J<b>") && !plain.contains('\x1b'), "{plain:?}");
     assert_eq!(shell(&hub, tail).await, "\x1b[2J<b>\tx\n", "other programs get it as it is");
+    let foul = "HTTP/1.1 400 Bad Request\r\nContent-Length: 34\r\n\r\n{\"detail\":\"\\u001b[2J\\nherald: ok\"}";
+    let url = answering(foul).await;
+    let told = on_terminal(&hub, &format!("! herald publish demo x --url {url}")).await;
+    assert!(told.contains("herald: \u{fffd}[2J herald: ok"), "{told:?}");
 }
 
 #[tokio::test]

@@ -107,6 +107,8 @@ async fn main() -> std::io::Result<()> {
     HttpServer::new(app)
         .workers(2)
         .shutdown_signal(drained)
+        // After the drain, nobody is left to wait for.
+        .shutdown_timeout(1)
         // Who closes is gone.
         .h1_allow_half_closed(false)
         .listen(listener)?
