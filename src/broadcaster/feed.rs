@@ -14,7 +14,10 @@ use std::{
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::{frame::Frames, id::EventId};
+use crate::{
+    frame::{Frames, HAND_OUT},
+    id::EventId,
+};
 
 /// The most frames in a ring.
 const MAX_FRAMES: usize = 2_048;
@@ -73,7 +76,7 @@ struct Walk {
     generation: u64,
 }
 
-/// Several frames joined once for all that stand at the same place.
+/// A frame or several, joined once for all that stand at the same place.
 #[derive(Debug)]
 struct Joined {
     first: EventId,
@@ -308,8 +311,12 @@ impl Feed {
             through = frame.id;
         }
         let events = frames.count();
-        let bytes = frames.join();
-        if events > 1 {
+        let mut bytes = frames.join();
+        if self.subscribers.len() > 1 {
+            if events == 1 && bytes.len() <= HAND_OUT {
+                // A frame's reference count is every worker's, and they would contend for it.
+                bytes = Bytes::copy_from_slice(&bytes);
+            }
             self.joined = Some(Joined { first, through, events, is_full, bytes: bytes.clone() });
         }
         (bytes, events, through)

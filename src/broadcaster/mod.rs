@@ -8,6 +8,7 @@ mod router;
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::RangeInclusive,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -34,9 +35,14 @@ pub(crate) use messages::Die;
 pub(crate) use messages::{Broadcast, Count, Drain, Named, Ping, Register, Release};
 use router::{FeedKey, Router};
 
-/// How many subscribers are woken before other tasks get their turn: few enough that publishes are
-/// taken in between, so that those not yet woken get several events in one write.
-const SLICE: usize = 16;
+/// Into how many slices a crowd is cut: between two of them publishes are taken in, so that those
+/// not yet woken get several events in one write.
+const SLICES: usize = 16;
+/// The fewest in a slice of a small crowd.
+const MIN_SLICE: usize = 2;
+/// The most in a slice: fewer while events come faster than they are flushed, and more while they
+/// do not, for each slice costs a look at every socket.
+const MOST_IN_SLICE: RangeInclusive<usize> = 4..=64;
 
 /// Into how many spans the time between two pings is cut: a quiet feed is pinged at most one span
 /// late.
@@ -66,6 +72,8 @@ pub(crate) struct Broadcaster {
     /// Feeds whose subscribers have something to wake for; some may be closed by now.
     stirred: VecDeque<FeedKey>,
     flushing: bool,
+    /// The most in a slice, for now.
+    most: usize,
     ping_span: Duration,
     /// Kept to spare the allocations; empty between uses.
     found: Vec<FeedKey>,
@@ -105,9 +113,10 @@ impl Broadcaster {
                 router: Router::default(),
                 stirred: VecDeque::new(),
                 flushing: false,
+                most: *MOST_IN_SLICE.end(),
                 ping_span: (beat / SPANS).max(MIN_SPAN),
                 found: Vec::new(),
-                wakers: Vec::with_capacity(SLICE),
+                wakers: Vec::with_capacity(*MOST_IN_SLICE.end()),
             }
         })
     }
@@ -135,19 +144,30 @@ impl Broadcaster {
 
     /// Wakes those who have not heard, one slice now and the rest as other tasks let it.
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if !self.flushing && !self.stirred.is_empty() {
+        if self.flushing {
+            self.most = (self.most / 2).max(*MOST_IN_SLICE.start());
+        } else if !self.stirred.is_empty() {
             self.flushing = true;
+            self.most = (self.most + MIN_SLICE).min(*MOST_IN_SLICE.end());
             self.flush_slice(ctx);
         }
     }
 
+    /// How many to wake now.
+    fn slice(&self) -> usize {
+        let first = self.stirred.front().and_then(|key| self.feeds.get(*key));
+        let in_first = first.map_or(0, |selection| selection.feed.lock().len());
+        (self.stirred.len().max(in_first) / SLICES).max(MIN_SLICE).min(self.most)
+    }
+
     fn flush_slice(&mut self, ctx: &mut Context<Self>) {
         let mut wakers = std::mem::take(&mut self.wakers);
-        while wakers.len() < SLICE
+        let slice = self.slice();
+        while wakers.len() < slice
             && let Some(key) = self.stirred.front().copied()
         {
             if let Some(selection) = self.feeds.get_mut(key) {
-                if selection.feed.lock().flush(SLICE - wakers.len(), &mut wakers) {
+                if selection.feed.lock().flush(slice - wakers.len(), &mut wakers) {
                     // The others have their turn before it goes on, or a busy feed would starve
                     // them.
                     self.stirred.rotate_left(1);
