@@ -89,6 +89,7 @@ impl Case {
         let fewer = |many: u32| (many / 50).max(1);
         let topics = match self.topics {
             Topics::Channels(channels) => Topics::Channels(fewer(channels)),
+            Topics::Few(channels) => Topics::Few(fewer(channels)),
             other => other,
         };
         Self { subscribers: fewer(self.subscribers), topics, ..self }
@@ -101,7 +102,7 @@ impl Case {
 
 #[rustfmt::skip]
 pub(crate) fn all() -> Vec<Case> {
-    use Topics::{Channels, Selectors};
+    use Topics::{Channels, Few, Selectors};
     vec![
         Case::window("1k-w1", "1,000, window 1", 1_000, 1),
         Case::window("selectors-w1", "1,000 selectors, window 1", 1_000, 1).herald("1k-w1", Selectors),
@@ -112,6 +113,7 @@ pub(crate) fn all() -> Vec<Case> {
         Case::window("100-w64", "100, window 64", 100, 64),
         Case::new("1k-50hz", "1,000, 50 events/s", 1_000, Task::FanOut(Pace::Rate(50.0))),
         Case::window("channels-15000", "15,000 channels × 1", 15_000, 32).herald("channels", Channels(15_000)),
+        Case::window("channels-few", "100 of 15,000 channels × 1", 15_000, 32).herald("channels", Few(100)),
         Case::window("channels-100", "100 channels × 1", 100, 32).herald("channels", Channels(100)),
         Case::window("channels-100x150", "100 channels × 150", 15_000, 32).herald("channels", Channels(100)),
         Case::new("memory", "10,000", 10_000, Task::Memory),

@@ -48,7 +48,7 @@ impl Crowd {
             subscribers: Vec::with_capacity(subscribers as usize),
             joined: 0,
             step: topics.channels(),
-            tally: Tally::new(subscribers / topics.channels(), first)?,
+            tally: Tally::new(topics.audience(subscribers), first)?,
         })
     }
 
@@ -137,7 +137,7 @@ impl Crowd {
 
     fn whom_it_waits_for(&self) -> String {
         let event = self.tally.complete;
-        let without = self.subscribers.iter().filter(|subscriber| subscriber.next <= event).count();
+        let without = self.subscribers.iter().filter(|subscriber| subscriber.next == event).count();
         format!("lost: {without} subscribers still wait for event {event}")
     }
 

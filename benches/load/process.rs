@@ -21,6 +21,8 @@ impl Process {
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(args)
+            // That subscribers are gone at the end is no news.
+            .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(stdout)
             .spawn()

@@ -82,7 +82,7 @@ fn print_ratios(rows: &Rows, other: &str, out: &mut impl Write) -> Result<()> {
     for row in rows.0.iter().filter(|row| row.server == "herald") {
         let ratio = |figure: &Figure| {
             let theirs = rows.median(row.case, other, *figure)?;
-            Some(row.median.get(figure)? / theirs)
+            Some(row.median.get(figure)? / theirs).filter(|ratio| ratio.is_finite())
         };
         let ratios: Vec<_> = COMPARED.iter().map(ratio).collect();
         if ratios.iter().any(Option::is_some) {

@@ -18,6 +18,8 @@ pub(crate) struct Target {
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
+    /// So much more than the other at most.
+    NotBeyond(f64),
 }
 
 #[derive(Serialize)]
@@ -29,7 +31,7 @@ pub(crate) struct Verdict {
 
 #[rustfmt::skip]
 pub(crate) fn all() -> Vec<Target> {
-    use Bound::{AtLeast, AtMost};
+    use Bound::{AtLeast, AtMost, NotBeyond};
     use Figure::*;
     let of = |case, figure, bound| Target { case, figure, against: None, bound };
     let to = |case, figure, against, bound| Target { case, figure, against: Some(against), bound };
@@ -51,11 +53,13 @@ pub(crate) fn all() -> Vec<Target> {
         of("memory", AfterStorm, AtMost(20.0)),
         to("channels-15000", PublishCpu, ("channels-100x150", "herald"), AtMost(1.2)),
         to("channels-15000", PublishCpu, ("channels-100", "herald"), AtMost(1.2)),
+        to("channels-few", PublishCpu, ("channels-100", "herald"), AtMost(1.2)),
         to("selectors-w1", Cpu, ("1k-w1", "herald"), AtMost(1.5)),
         to("selectors-w32", Cpu, ("1k-w32", "herald"), AtMost(1.5)),
         of("memory", Storm, AtLeast(1e6)),
         to("stall", P99, ("stall-none", "herald"), AtMost(1.1)),
         of("stall", BeyondJournal, AtMost(1.0)),
+        to("stall", BeyondJournal, ("stall-none", "herald"), NotBeyond(1.0)),
     ]
 }
 
@@ -65,26 +69,37 @@ impl Target {
         let figure = self.figure;
         let value = rows.median(self.case, "herald", figure)?;
         let title = rows.title(self.case)?;
-        let (value, shown, unit) = match self.against {
-            None => (value, figure.show(value), None),
+        let (other, by) = match self.against {
+            None => (None, ""),
             Some((case, server)) => {
-                let other = rows.median(case, server, figure)?;
                 let by = if case == self.case { server } else { rows.title(case)? };
-                let shown = format!(
-                    "{:.2} ({} : {})",
-                    value / other,
-                    figure.show(value),
-                    figure.show(other)
-                );
-                (value / other, shown, Some(by))
+                (Some(rows.median(case, server, figure)?), by)
             }
         };
-        let (sign, limit, hit) = match self.bound {
-            Bound::AtMost(limit) => ("≤", limit, value <= limit),
-            Bound::AtLeast(limit) => ("≥", limit, value >= limit),
+        let ratio = other.map_or(value, |other| value / other);
+        let (limit, hit) = match self.bound {
+            Bound::AtMost(limit) => (format!("≤ {}", limited(figure, limit, by)), ratio <= limit),
+            Bound::AtLeast(limit) => (format!("≥ {}", limited(figure, limit, by)), ratio >= limit),
+            Bound::NotBeyond(limit) => (
+                format!("≤ {} more than {by}", figure.show(limit)),
+                value - other.unwrap_or(0.0) <= limit,
+            ),
         };
-        let limit = unit.map_or_else(|| figure.show(limit), |by| format!("{limit} × {by}"));
-        let target = format!("{title}: {} {sign} {limit}", figure.title());
-        Some(Verdict { target, measured: shown, hit })
+        let measured = match (other, self.bound) {
+            (None, _) => figure.show(value),
+            (Some(other), Bound::NotBeyond(_)) => {
+                format!("{} : {}", figure.show(value), figure.show(other))
+            }
+            (Some(other), _) => {
+                format!("{ratio:.2} ({} : {})", figure.show(value), figure.show(other))
+            }
+        };
+        let target = format!("{title}: {} {limit}", figure.title());
+        Some(Verdict { target, measured, hit })
     }
+}
+
+/// A bound in the figure's unit, or in how often it is the other's.
+fn limited(figure: Figure, limit: f64, other: &str) -> String {
+    if other.is_empty() { figure.show(limit) } else { format!("{limit} × {other}") }
 }

@@ -9,6 +9,8 @@ pub(crate) enum Topics {
     One,
     /// So many channels; subscribers and events go round robin.
     Channels(u32),
+    /// A channel for each subscriber, of which so many are published to.
+    Few(u32),
     /// All subscribe to one channel, and each to one of its own.
     Selectors,
 }
@@ -17,8 +19,17 @@ impl Topics {
     /// How many channels are published to.
     pub(crate) fn channels(self) -> u32 {
         match self {
-            Self::Channels(channels) => channels,
+            Self::Channels(channels) | Self::Few(channels) => channels,
             Self::One | Self::Selectors => 1,
+        }
+    }
+
+    /// How many subscribers an event has.
+    pub(crate) fn audience(self, subscribers: u32) -> u32 {
+        match self {
+            Self::Channels(channels) => subscribers / channels,
+            Self::Few(_) => 1,
+            Self::One | Self::Selectors => subscribers,
         }
     }
 
@@ -27,6 +38,7 @@ impl Topics {
         match self {
             Self::One => vec![SHARED.into()],
             Self::Channels(channels) => vec![format!("feed-{}", subscriber % channels)],
+            Self::Few(_) => vec![format!("feed-{subscriber}")],
             Self::Selectors => vec![SHARED.into(), format!("own-{subscriber}")],
         }
     }

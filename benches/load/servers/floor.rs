@@ -3,7 +3,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     ops::Range,
 };
 
@@ -13,6 +13,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 use slab::Slab;
+use socket2::{Domain, Socket, Type};
 
 use crate::{Result, publisher::whole_len};
 
@@ -32,7 +33,7 @@ struct Connection {
 }
 
 pub(super) fn serve() -> Result<()> {
-    let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let mut listener = listen()?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
@@ -69,6 +70,15 @@ pub(super) fn serve() -> Result<()> {
             }
         }
     }
+}
+
+/// With a longer queue than mio's 128, which a crowd overruns; it would knock again after seconds.
+fn listen() -> Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(4_096)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Connection>) -> Result<()> {

@@ -72,8 +72,8 @@ pub(super) fn serve() -> Result<()> {
                 .route("/", web::get().to(subscribe))
                 .route("/", web::post().to(publish))
         };
-        // Streams have no end to wait for.
-        let server = HttpServer::new(app).shutdown_timeout(0).bind("127.0.0.1:0")?;
+        // Streams have no end, so that a graceful one would wait for its time-out.
+        let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:0")?;
         for address in server.addrs() {
             writeln!(std::io::stdout(), "{address}")?;
         }
