@@ -21,7 +21,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-tools=${XDG_DATA_HOME:-$HOME/.local}/herald-bench
+tools=${XDG_DATA_HOME:-$HOME/.local/share}/herald-bench
 PATH=$tools/bin:$PATH
 command -v oha >/dev/null || cargo install oha --locked --root "$tools"
 cargo build --release --locked
@@ -60,7 +60,7 @@ echo "|---|---:|---:|---:|---|"
 
 port=$(free_port)
 target=${CARGO_TARGET_DIR:-target}/release/herald
-"$target" --listen "127.0.0.1:$port" --admin off --drain 0s >"$scratch/herald" &
+RUST_LOG=error "$target" --listen "127.0.0.1:$port" --admin off --drain 0s >"$scratch/herald" &
 servers+=($!)
 base=http://127.0.0.1:$port/events/bench
 until_it_answers "$base?wait=0"
@@ -98,10 +98,10 @@ http {
             nchan_channel_id bench;
             nchan_message_buffer_length 1000;
         }
-        # Without an id of its own a client gets the oldest that is kept; -1 is the last one.
         location = /last {
-            nchan_subscriber http-raw-stream;
+            nchan_subscriber longpoll;
             nchan_channel_id bench;
+            nchan_subscriber_first_message -1;
         }
     }
 }
@@ -111,3 +111,4 @@ servers+=($!)
 base=http://127.0.0.1:$port
 until_it_answers "$base/pub"
 measure "nchan: publish" -m POST -D "$scratch/data" "$base/pub"
+measure "nchan: read the last event" "$base/last"

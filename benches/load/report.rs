@@ -54,15 +54,18 @@ fn print_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     let mut columns: Vec<_> = rows.iter().flat_map(|row| row.median.keys().copied()).collect();
     columns.sort();
     columns.dedup();
-    let heads: Vec<_> = columns.iter().map(|figure| figure.title()).collect();
-    writeln!(out, "\n| subscribers | server | {} |", heads.join(" | "))?;
-    writeln!(out, "|---|---|{}", "---:|".repeat(columns.len()))?;
-    for row in rows {
-        let show = |figure: &Figure| {
-            row.median.get(figure).map_or_else(|| "–".into(), |value| figure.show(*value))
-        };
-        let values: Vec<_> = columns.iter().map(show).collect();
-        writeln!(out, "| {} | {} | {} |", row.title, row.server, values.join(" | "))?;
+    // Where all have failed there is nothing to show.
+    if !columns.is_empty() {
+        let heads: Vec<_> = columns.iter().map(|figure| figure.title()).collect();
+        writeln!(out, "\n| subscribers | server | {} |", heads.join(" | "))?;
+        writeln!(out, "|---|---|{}", "---:|".repeat(columns.len()))?;
+        for row in rows {
+            let show = |figure: &Figure| {
+                row.median.get(figure).map_or_else(|| "–".into(), |value| figure.show(*value))
+            };
+            let values: Vec<_> = columns.iter().map(show).collect();
+            writeln!(out, "| {} | {} | {} |", row.title, row.server, values.join(" | "))?;
+        }
     }
     for row in rows {
         if let Some(failure) = &row.failure {
