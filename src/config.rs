@@ -30,8 +30,9 @@ pub struct History {
     pub events: usize,
     /// Age.
     pub age: Duration,
-    /// Bytes: each event counts its frame, its channels' names, and 128 bytes for itself and for
-    /// each channel. The newest event is kept even if it is larger.
+    /// Bytes: each event counts its frame, rounded up as an allocator does (by a quarter at most),
+    /// its channels' names, and 128 bytes for itself and for each channel. The newest event is kept
+    /// even if it is larger.
     pub bytes: usize,
 }
 

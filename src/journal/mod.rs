@@ -212,16 +212,22 @@ impl Entry {
         }
     }
 
-    /// What the entry counts in the history's and the gauge's bytes: its frame, its channels'
-    /// names, and 128 bytes for itself and for each channel.
+    /// What the entry counts in the history's and the gauge's bytes: its frame as allocated, its
+    /// channels' names, and 128 bytes for itself and for each channel.
     pub(crate) fn cost(&self) -> usize {
         let channels = self.channels.iter().map(|channel| channel.as_str().len() + 128);
-        self.frame.len() + channels.sum::<usize>() + 128
+        allocated(self.frame.len()) + channels.sum::<usize>() + 128
     }
 
     fn is_for(&self, selector: &Selector, view: &View) -> bool {
         selector.matches(&self.channels) && view.shows(&self.channels, self.private)
     }
+}
+
+/// What an allocator takes for so many bytes: the next quarter between two powers of two, as most
+/// have it.
+fn allocated(len: usize) -> usize {
+    len.next_multiple_of((len.next_power_of_two() / 8).max(16))
 }
 
 /// From where a subscriber wants to read.
@@ -314,3 +320,18 @@ impl fmt::Display for JournalError {
 }
 
 impl std::error::Error for JournalError {}
+
+#[cfg(test)]
+mod tests {
+    use super::allocated;
+
+    #[test]
+    fn an_allocation_is_rounded_up_by_a_quarter_at_most() {
+        for (len, taken) in [(0, 0), (1, 16), (100, 112), (256, 256), (257, 320), (16_444, 20_480)] {
+            assert_eq!(allocated(len), taken);
+        }
+        for len in 64..100_000 {
+            assert!((len..=len * 5 / 4).contains(&allocated(len)), "{len}");
+        }
+    }
+}
