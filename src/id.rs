@@ -17,6 +17,11 @@ pub struct EventId {
 }
 
 impl EventId {
+    /// Below every event's.
+    pub(crate) const MIN: Self = Self::new(0, 0);
+    /// Above every event's.
+    pub(crate) const MAX: Self = Self::new(u64::MAX, u64::MAX);
+
     /// An id from its two parts.
     pub(crate) const fn new(millis: u64, count: u64) -> Self {
         Self { millis, count }

@@ -1,21 +1,20 @@
-//! The log of the journal in memory: a bounded queue of events, and its indexes.
+//! A log of events in memory: a bounded queue, and its indexes.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
     sync::Arc,
-    time::Instant,
 };
 
 use super::{
-    Draft, Entry, Fingerprint, IdempotencyKey, JournalError, Kept, News, Receipt, Sequencer, Start,
-    receipts::Receipts,
+    Entry, Kept,
+    reader::{Candidates, Ends},
 };
 use crate::{
     channel::{Channel, PatternKind, Selector, starting_with},
     config::History,
     frame::HAND_OUT,
-    id::{EventId, LastEventId, OwnId},
+    id::{EventId, OwnId},
 };
 
 /// How many entries or channels are looked at in one go, so that the lock is not held for long.
@@ -23,16 +22,8 @@ const MAX_LOOK: usize = 512;
 /// How many channels' indexes are merged for a selection.
 const MAX_MERGE: usize = 256;
 
-/// Entries among which are all that a selector takes in, taken out of the lock.
-pub(super) struct Candidates {
-    pub(super) entries: Vec<Arc<Entry>>,
-    /// There are no more up to `head`.
-    pub(super) is_all: bool,
-    pub(super) head: EventId,
-}
-
 /// An entry's number since the journal's birth; unlike its index in the queue it never changes.
-pub(super) type Number = u64;
+type Number = u64;
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -41,68 +32,34 @@ pub(super) struct Log {
     /// The number of `entries[0]`.
     first: Number,
     bytes: usize,
-    /// The newest id given out.
-    pub(super) head: EventId,
-    /// The last evicted id, or the one the journal was born with.
-    pub(super) floor: EventId,
+    ends: Ends,
     /// For each channel with kept events, their numbers.
     index: BTreeMap<Channel, VecDeque<Number>>,
     /// For each kept event with an id of its publisher's, its number; ids may repeat.
     own_ids: HashMap<OwnId, VecDeque<Number>>,
-    receipts: Receipts,
-    pub(super) sequencer: Sequencer,
-    pub(super) is_closed: bool,
 }
 
 impl Log {
-    pub(super) fn new(history: History, now: u64) -> Self {
-        let birth = EventId::new(now, 0);
+    /// An empty log that goes on after `head`.
+    pub(super) fn new(history: History, head: EventId) -> Self {
         Self {
             history,
             entries: VecDeque::new(),
             first: 0,
             bytes: 0,
-            head: birth,
-            floor: birth,
+            ends: Ends { floor: head, head },
             index: BTreeMap::new(),
             own_ids: HashMap::new(),
-            receipts: Receipts::default(),
-            sequencer: Sequencer::default(),
-            is_closed: false,
         }
     }
 
-    pub(super) fn append(
-        &mut self,
-        drafts: Vec<Draft>,
-        key: Option<(IdempotencyKey, Fingerprint)>,
-        now: u64,
-    ) -> Result<Receipt, JournalError> {
-        if self.is_closed {
-            return Err(JournalError::Closed);
-        }
-        self.receipts.forget_old(Instant::now());
-        if let Some((key, fingerprint)) = &key
-            && let Some(receipt) = self.receipts.get(key, *fingerprint)?
-        {
-            return Ok(receipt.clone());
-        }
-        let entries = drafts.into_iter().map(|draft| {
-            self.head = self.head.next(now);
-            Arc::new(draft.at(self.head))
-        });
-        let news: News = entries.collect();
-        news.entries().iter().for_each(|entry| self.keep(entry.clone()));
-        let receipt: Receipt = news.entries().iter().map(|entry| entry.wire_id()).collect();
-        if let Some((key, fingerprint)) = key {
-            self.receipts.keep(key, fingerprint, receipt.clone(), Instant::now());
-        }
-        self.evict(now);
-        self.sequencer.dispatch(&news);
-        Ok(receipt)
+    pub(super) fn ends(&self) -> Ends {
+        self.ends
     }
 
-    fn keep(&mut self, entry: Arc<Entry>) {
+    /// Appends an entry, whose id is above the head.
+    pub(super) fn keep(&mut self, entry: Arc<Entry>) {
+        self.ends.head = entry.id;
         let number = self.end();
         for channel in &entry.channels {
             match self.index.get_mut(channel) {
@@ -137,7 +94,7 @@ impl Log {
         let Some(entry) = self.entries.pop_front() else { return };
         self.first += 1;
         self.bytes -= entry.cost();
-        self.floor = entry.id;
+        self.ends.floor = entry.id;
         for channel in &entry.channels {
             if let Some(numbers) = self.index.get_mut(channel) {
                 numbers.pop_front();
@@ -156,45 +113,29 @@ impl Log {
         }
     }
 
-    /// Where `start` is; `None` if it cannot be placed by itself.
-    pub(super) fn place(&mut self, start: &Start, now: u64) -> Option<EventId> {
-        self.evict(now);
-        match start {
-            Start::Head | Start::Last(_) => Some(self.head),
-            Start::After(LastEventId::Earliest) => Some(self.floor),
-            Start::After(LastEventId::Hub(id)) => {
-                (*id == self.floor || self.is_kept(*id)).then_some(*id)
-            }
-            Start::After(LastEventId::Own(_) | LastEventId::Impossible(_)) => None,
-            Start::Since(span) => {
-                let from = now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-                let older = self.entries.partition_point(|entry| entry.id.millis() < from);
-                Some(self.position_before(self.first + older as Number))
-            }
-        }
+    /// Whether `id` is kept, or the floor.
+    pub(super) fn holds(&self, id: EventId) -> bool {
+        id == self.ends.floor || self.entries.binary_search_by_key(&id, |entry| entry.id).is_ok()
     }
 
-    /// The placeable id from which `number` is the next entry.
-    pub(super) fn position_before(&self, number: Number) -> EventId {
-        // What was looked at without the lock may have been evicted.
-        if number <= self.first { self.floor } else { self.entry(number - 1).id }
+    /// The last kept id below `id`, or else the floor.
+    pub(super) fn preceding(&self, id: EventId) -> EventId {
+        let older = self.entries.partition_point(|entry| entry.id < id);
+        older.checked_sub(1).map_or(self.ends.floor, |last| self.entries[last].id)
     }
 
-    /// The next entries from `from` on that carry a publisher's id.
-    pub(super) fn carriers(&self, own: &OwnId, from: Number) -> Vec<(Number, Arc<Entry>)> {
+    /// The next entries after `after` that carry a publisher's id.
+    pub(super) fn carriers(&self, own: &OwnId, after: EventId) -> Vec<Arc<Entry>> {
         let Some(numbers) = self.own_ids.get(own) else { return Vec::new() };
+        let from = self.next_after(after);
         let numbers = numbers.range(numbers.partition_point(|number| *number < from)..);
-        numbers.take(MAX_LOOK).map(|number| (*number, self.entry(*number).clone())).collect()
-    }
-
-    fn is_kept(&self, id: EventId) -> bool {
-        self.entries.binary_search_by_key(&id, |entry| entry.id).is_ok()
+        numbers.take(MAX_LOOK).map(|number| self.entry(*number).clone()).collect()
     }
 
     /// The next candidates for a selection after `after`: as many as may be looked at in one go,
     /// or as fill a page if all but the private ones among them are selected.
-    pub(super) fn candidates(&self, selector: &Selector, after: EventId) -> Candidates {
-        let from = self.first + self.entries.partition_point(|entry| entry.id <= after) as Number;
+    pub(super) fn after(&self, selector: &Selector, after: EventId) -> Candidates {
+        let from = self.next_after(after);
         let numbers: Box<dyn Iterator<Item = Number>>;
         let enough;
         match self.indexes(selector) {
@@ -214,33 +155,34 @@ impl Log {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for number in numbers {
             if entries.len() == MAX_LOOK || bytes > enough {
-                return Candidates { entries, is_all: false, head: self.head };
+                return Candidates { entries, is_all: false, ends: self.ends };
             }
             let entry = self.entry(number);
             bytes += entry.frame.len();
             entries.push(entry.clone());
         }
-        Candidates { entries, is_all: true, head: self.head }
+        Candidates { entries, is_all: true, ends: self.ends }
     }
 
-    /// The last candidates for a selection before the entry `before`, from the end.
-    pub(super) fn candidates_before(
-        &self,
-        selector: &Selector,
-        before: Number,
-    ) -> Vec<(Number, Arc<Entry>)> {
-        let with_entry = |number| (number, self.entry(number).clone());
-        let end = before.clamp(self.first, self.end());
+    /// The last candidates for a selection before `before`, from the end.
+    pub(super) fn before(&self, selector: &Selector, before: EventId) -> Vec<Arc<Entry>> {
+        let end = self.first + self.entries.partition_point(|entry| entry.id < before) as Number;
+        let entry = |number| self.entry(number).clone();
         match self.indexes(selector) {
-            None => (self.first..end).rev().take(MAX_LOOK).map(with_entry).collect(),
+            None => (self.first..end).rev().take(MAX_LOOK).map(entry).collect(),
             Some(runs) => {
                 let runs = runs.into_iter().map(|numbers| {
                     let end = numbers.partition_point(|number| *number < end);
                     numbers.range(..end).rev().copied()
                 });
-                merge(runs.collect(), Reverse).take(MAX_LOOK).map(with_entry).collect()
+                merge(runs.collect(), Reverse).take(MAX_LOOK).map(entry).collect()
             }
         }
+    }
+
+    /// The number of the first entry after `after`.
+    fn next_after(&self, after: EventId) -> Number {
+        self.first + self.entries.partition_point(|entry| entry.id <= after) as Number
     }
 
     fn entry(&self, number: Number) -> &Arc<Entry> {
@@ -322,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::channel::Pattern;
-    use crate::event::Event;
+    use crate::{event::Event, journal::Draft};
 
     fn channel(name: &str) -> Channel {
         Channel::parse(name).unwrap()
@@ -332,19 +274,24 @@ mod tests {
         Selector::new(texts.iter().map(|text| Pattern::parse(text).unwrap()))
     }
 
+    fn log() -> Log {
+        Log::new(History::default(), EventId::new(1, 0))
+    }
+
     fn append(log: &mut Log, names: &[&str], now: u64) -> EventId {
         let event = Event::on(names.iter().map(|name| channel(name)).collect(), "x");
-        log.append(vec![event.into()], None, now).unwrap();
-        log.head
+        let id = log.ends.head.next(now);
+        log.keep(Draft::from(event).at(id).into());
+        id
     }
 
     fn looked_at(log: &Log, texts: &[&str]) -> usize {
-        log.candidates(&selector(texts), log.floor).entries.len()
+        log.after(&selector(texts), log.ends.floor).entries.len()
     }
 
     #[test]
     fn a_selection_of_few_channels_looks_at_their_events_only() {
-        let mut log = Log::new(History::default(), 1);
+        let mut log = log();
         append(&mut log, &["sparse/a", "sparse/b"], 1);
         for number in 0..10_000 {
             append(&mut log, &[&format!("busy/{}", number % 1_000)], 1);
@@ -360,35 +307,29 @@ mod tests {
     }
 
     #[test]
-    fn a_span_begins_after_the_last_event_before_it() {
-        let mut log = Log::new(History::default(), 500);
-        let ids: Vec<_> =
-            [1_000, 2_000, 3_000].iter().map(|now| append(&mut log, &["a"], *now)).collect();
-        let mut since = |millis| log.place(&Start::Since(Duration::from_millis(millis)), 3_000);
-        assert_eq!(since(0), Some(ids[1]));
-        assert_eq!(since(1_000), Some(ids[0]));
-        assert_eq!(since(999), Some(ids[1]));
-        assert_eq!(since(60_000), Some(EventId::new(500, 0)));
+    fn what_precedes_an_id_is_kept_or_the_floor() {
+        let mut log = log();
+        let ids = [1_000, 2_000, 2_000].map(|now| append(&mut log, &["a"], now));
+        let floor = log.ends.floor;
+        assert_eq!(log.preceding(EventId::new(2_000, 0)), ids[0]);
+        assert_eq!(log.preceding(EventId::new(2_000, 1)), ids[1]);
+        assert_eq!(log.preceding(EventId::MAX), ids[2]);
+        assert_eq!(log.preceding(ids[0]), floor);
+        assert_eq!(log.preceding(EventId::MIN), floor);
     }
 
     #[test]
     fn events_are_forgotten_at_their_age() {
         let history = History { age: Duration::from_millis(100), ..History::default() };
-        let mut log = Log::new(history, 1);
+        let mut log = Log::new(history, EventId::new(1, 0));
         for _ in 0..2_000 {
             append(&mut log, &["a"], 1_000);
         }
-        let earliest = Start::After(LastEventId::Earliest);
-        let birth = log.floor;
-        assert_eq!(log.place(&earliest, 1_100), Some(birth));
-        assert_eq!(log.place(&earliest, 1_101), Some(log.head));
+        let birth = log.ends.floor;
+        log.evict(1_100);
+        assert_eq!(log.ends.floor, birth);
+        log.evict(1_101);
+        assert_eq!(log.ends.floor, log.ends.head);
         assert_eq!((log.entries.len(), log.bytes, log.index.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn ids_grow_when_the_clock_goes_back() {
-        let mut log = Log::new(History::default(), 2_000);
-        let first = append(&mut log, &["a"], 2_000);
-        assert!(append(&mut log, &["a"], 1_000) > first);
     }
 }

@@ -1,9 +1,12 @@
 //! The journal: one ordered log of events, and the contract of whoever keeps it.
 
 mod gauge;
+mod intake;
 mod log;
 mod memory;
+mod reader;
 mod receipts;
+mod recent;
 mod sequencer;
 
 use std::{
@@ -11,7 +14,7 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -58,8 +61,9 @@ pub(crate) trait Journal: Send + Sync + 'static {
     /// Appends the events of a batch, in order, all or none.
     ///
     /// A batch whose key was seen in the last 10 minutes is not appended: its first receipt is
-    /// returned again, or an error if the events are others than with the first. A journal may bound its receipts to no less than 64 MiB, which are some
-    /// 250,000 of one event each, and forget the oldest early.
+    /// returned again, or an error if the events are others than with the first. A journal may
+    /// bound its receipts to no less than 64 MiB, which are some 250,000 of one event each, and
+    /// forget the oldest early.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>>;
 
     /// Finds where a subscription that asks for `start` begins.
@@ -224,6 +228,12 @@ impl Entry {
     }
 }
 
+/// The clock, as ids have it.
+fn now_millis() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What an allocator takes for so many bytes: the next quarter between two powers of two, as most
 /// have it.
 fn allocated(len: usize) -> usize {
@@ -327,7 +337,8 @@ mod tests {
 
     #[test]
     fn an_allocation_is_rounded_up_by_a_quarter_at_most() {
-        for (len, taken) in [(0, 0), (1, 16), (100, 112), (256, 256), (257, 320), (16_444, 20_480)] {
+        for (len, taken) in [(0, 0), (1, 16), (100, 112), (256, 256), (257, 320), (16_444, 20_480)]
+        {
             assert_eq!(allocated(len), taken);
         }
         for len in 64..100_000 {

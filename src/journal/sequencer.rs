@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Events that were appended together, on their way to the listeners. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct News {
     entries: Arc<[Arc<Entry>]>,
     cost: usize,
