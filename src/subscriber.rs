@@ -158,6 +158,8 @@ impl Subscriber {
     }
 
     /// Reads a page of the journal. Returns what `read_feed` does.
+    // Out of line, so that those who have caught up are spared its weight.
+    #[inline(never)]
     fn read_journal(
         &mut self,
         seat: Option<SeatInFeed>,
