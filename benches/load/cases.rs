@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{
-    publisher::{Length, Pace},
-    servers::Server,
-    topics::Topics,
-};
+use crate::{figures::thousands, publisher::Pace, servers::Server, topics::Topics};
 
 /// What README, targets and chart speak of, unless a case says otherwise.
-const BYTES: usize = 256;
+pub(crate) const BYTES: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    pub(crate) title: String,
     /// Cases of a group take turns, so that they can be compared.
     pub(crate) group: &'static str,
     pub(crate) subscribers: u32,
@@ -38,7 +33,7 @@ pub(crate) enum Task {
 /// How long it all takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    pub(crate) rounds: usize,
+    pub(crate) rounds: u32,
     pub(crate) span: Duration,
     pub(crate) warm_up: Duration,
     /// For what servers do on the side.
@@ -48,21 +43,14 @@ pub(crate) struct Effort {
     pub(crate) stall_bytes: usize,
 }
 
-impl Effort {
-    pub(crate) fn length(self) -> Length {
-        Length::Time(self.span)
-    }
-}
-
 impl Case {
-    fn new(name: &'static str, title: &str, subscribers: u32, task: Task) -> Self {
-        let (group, title) = (name, title.into());
-        let topics = Topics::One;
-        Self { name, title, group, subscribers, topics, bytes: BYTES, task, herald_only: false }
+    fn new(name: &'static str, subscribers: u32, task: Task) -> Self {
+        let (group, topics) = (name, Topics::One);
+        Self { name, group, subscribers, topics, bytes: BYTES, task, herald_only: false }
     }
 
-    fn window(name: &'static str, title: &str, subscribers: u32, window: u32) -> Self {
-        Self::new(name, title, subscribers, Task::FanOut(Pace::Window(window)))
+    fn window(name: &'static str, subscribers: u32, window: u32) -> Self {
+        Self::new(name, subscribers, Task::FanOut(Pace::Window(window)))
     }
 
     /// For herald, in turn with the group.
@@ -75,13 +63,33 @@ impl Case {
     }
 
     /// One that the command line describes.
-    pub(crate) fn own(subscribers: u32, pace: Pace, bytes: Option<usize>) -> Self {
-        let bytes = bytes.unwrap_or(BYTES);
-        let title = match pace {
-            Pace::Window(window) => format!("{subscribers} × {bytes} bytes, window {window}"),
-            Pace::Rate(rate) => format!("{subscribers} × {bytes} bytes, {rate} events/s"),
+    pub(crate) fn own(subscribers: u32, pace: Pace, bytes: usize) -> Self {
+        Self::new("own", subscribers, Task::FanOut(pace)).bytes(bytes)
+    }
+
+    /// What the report calls it.
+    pub(crate) fn title(&self) -> String {
+        let many = |number: u32| thousands(f64::from(number));
+        let (subscribers, each) = (self.subscribers, self.topics.audience(self.subscribers));
+        let who = match self.topics {
+            Topics::One => many(subscribers),
+            Topics::Selectors => format!("{} selectors", many(subscribers)),
+            Topics::Channels(channels) => format!("{} channels × {}", many(channels), many(each)),
+            Topics::Few(channels) => {
+                format!("{} of {} channels × {each}", many(channels), many(subscribers))
+            }
         };
-        Self::new("own", &title, subscribers, Task::FanOut(pace)).bytes(bytes)
+        let what = match self.task {
+            Task::FanOut(Pace::Window(window)) => format!(", window {window}"),
+            Task::FanOut(Pace::Rate(rate)) => format!(", {rate} events/s"),
+            Task::Memory => String::new(),
+            Task::Stall { stalled } => format!(" beside {stalled} stalled"),
+        };
+        let size = match self.bytes {
+            BYTES => String::new(),
+            bytes => format!(", {} bytes", thousands(bytes as f64)),
+        };
+        format!("{who}{what}{size}")
     }
 
     /// Small enough to be done at once.
@@ -104,22 +112,22 @@ impl Case {
 pub(crate) fn all() -> Vec<Case> {
     use Topics::{Channels, Few, Selectors};
     vec![
-        Case::window("1k-w1", "1,000, window 1", 1_000, 1),
-        Case::window("selectors-w1", "1,000 selectors, window 1", 1_000, 1).herald("1k-w1", Selectors),
-        Case::window("1k-w32", "1,000, window 32", 1_000, 32),
-        Case::window("selectors-w32", "1,000 selectors, window 32", 1_000, 32).herald("1k-w32", Selectors),
-        Case::window("10k-w1", "10,000, window 1", 10_000, 1),
-        Case::window("10k-w16", "10,000, window 16", 10_000, 16),
-        Case::window("100-w64", "100, window 64", 100, 64),
-        Case::new("1k-50hz", "1,000, 50 events/s", 1_000, Task::FanOut(Pace::Rate(50.0))),
-        Case::window("channels-15000", "15,000 channels × 1", 15_000, 32).herald("channels", Channels(15_000)),
-        Case::window("channels-few", "100 of 15,000 channels × 1", 15_000, 32).herald("channels", Few(100)),
-        Case::window("channels-100", "100 channels × 1", 100, 32).herald("channels", Channels(100)),
-        Case::window("channels-100x150", "100 channels × 150", 15_000, 32).herald("channels", Channels(100)),
-        Case::new("memory", "10,000", 10_000, Task::Memory),
-        Case::new("stall", "100 beside a stalled one", 100, Task::Stall { stalled: 1 })
+        Case::window("1k-w1", 1_000, 1),
+        Case::window("selectors-w1", 1_000, 1).herald("1k-w1", Selectors),
+        Case::window("1k-w32", 1_000, 32),
+        Case::window("selectors-w32", 1_000, 32).herald("1k-w32", Selectors),
+        Case::window("10k-w1", 10_000, 1),
+        Case::window("10k-w16", 10_000, 16),
+        Case::window("100-w64", 100, 64),
+        Case::new("1k-50hz", 1_000, Task::FanOut(Pace::Rate(50.0))),
+        Case::window("channels-15000", 15_000, 32).herald("channels", Channels(15_000)),
+        Case::window("channels-few", 15_000, 32).herald("channels", Few(100)),
+        Case::window("channels-100", 100, 32).herald("channels", Channels(100)),
+        Case::window("channels-100x150", 15_000, 32).herald("channels", Channels(100)),
+        Case::new("memory", 10_000, Task::Memory),
+        Case::new("stall", 100, Task::Stall { stalled: 1 })
             .herald("stall", Topics::One).bytes(16 * 1024),
-        Case::new("stall-none", "100 beside none", 100, Task::Stall { stalled: 0 })
+        Case::new("stall-none", 100, Task::Stall { stalled: 0 })
             .herald("stall", Topics::One).bytes(16 * 1024),
     ]
 }

@@ -11,7 +11,7 @@ use plotters::{
 
 use crate::{Result, figures::Figure, rows::Rows};
 
-const CASES: [&str; 5] = ["1k-w1", "1k-w32", "10k-w1", "10k-w16", "100-w64"];
+pub(crate) const CASES: [&str; 5] = ["1k-w1", "1k-w32", "10k-w1", "10k-w16", "100-w64"];
 const PANELS: [(Figure, &str); 2] = [
     (Figure::Deliveries, "deliveries a second: more is better"),
     (Figure::Cpu, "server CPU per delivery: less is better"),
@@ -38,6 +38,9 @@ const HEAD: i32 = 60;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 pub(crate) fn draw(rows: &Rows, path: &Path) -> Result<()> {
+    if !rows.0.iter().any(|row| CASES.contains(&row.case) && !row.rounds.is_empty()) {
+        return Err("there is nothing to draw".into());
+    }
     let cases: Vec<_> =
         CASES.into_iter().filter_map(|case| Some((case, rows.title(case)?))).collect();
     let mut servers: Vec<&str> = Vec::new();

@@ -2,21 +2,21 @@
 //! that what a delivery costs here bounds what can be measured there.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{self, SocketAddr},
+    io::ErrorKind,
+    net::SocketAddr,
     thread::Thread,
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use mio::{Events, Interest, Poll, Token};
 
-use crate::{Result, flight::Flight, tally::Tally, topics::Topics, wire::Scanner};
+use crate::{Result, flight::Flight, subscriber::Subscriber, tally::Tally, topics::Topics, wire};
 
 /// Subscribers that may wait for their first byte at once; servers' backlogs are of 511 and more.
 const KNOCKING: usize = 500;
 
-/// Nothing that works is quiet for so long.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Nothing that works lets its subscribers wait for so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) struct Crowd {
     poll: Poll,
@@ -26,16 +26,8 @@ pub(crate) struct Crowd {
     subscribers: Vec<Subscriber>,
     /// How many have got their answer's head.
     joined: usize,
-    step: u32,
+    topics: Topics,
     pub(crate) tally: Tally,
-}
-
-struct Subscriber {
-    stream: TcpStream,
-    scanner: Scanner,
-    /// The event that must come next.
-    next: u32,
-    joined: bool,
 }
 
 impl Crowd {
@@ -47,7 +39,7 @@ impl Crowd {
             buffer: vec![0; 64 * 1024].into(),
             subscribers: Vec::with_capacity(subscribers as usize),
             joined: 0,
-            step: topics.channels(),
+            topics,
             tally: Tally::new(topics.audience(subscribers), first)?,
         })
     }
@@ -61,50 +53,33 @@ impl Crowd {
         flight: &Flight,
     ) -> Result<()> {
         for path in paths {
-            let request =
-                format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n");
-            self.add(address, &format!("{request}{headers}\r\n"))?;
+            self.add(address, &wire::subscription(address, &path, headers))?;
             while self.subscribers.len() - self.joined >= KNOCKING {
-                self.pump(flight, PATIENCE)?;
+                self.wait(flight)?;
             }
         }
         while self.joined < self.subscribers.len() {
-            if self.pump(flight, PATIENCE)? == 0 {
-                let missing = self.subscribers.len() - self.joined;
-                return Err(format!("{missing} subscribers get no answer").into());
-            }
+            self.wait(flight)?;
         }
         Ok(())
     }
 
     fn add(&mut self, address: SocketAddr, request: &str) -> Result<()> {
-        let mut stream = net::TcpStream::connect(address)?;
-        stream.write_all(request.as_bytes())?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
         let index = self.subscribers.len();
-        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        // With several channels, event n is of channel n % channels.
-        let mine = index as u32 % self.step;
-        let ahead = (mine + self.step - self.tally.complete % self.step) % self.step;
-        let next = self.tally.complete + ahead;
-        self.subscribers.push(Subscriber {
-            stream,
-            scanner: Scanner::default(),
-            next,
-            joined: false,
-        });
+        let next = self.topics.next(index as u32, self.tally.complete);
+        let mut subscriber = Subscriber::knock(address, request, next, PATIENCE)?;
+        let registry = self.poll.registry();
+        registry.register(&mut subscriber.stream, Token(index), Interest::READABLE)?;
+        self.subscribers.push(subscriber);
         Ok(())
     }
 
     /// Reads until the publisher has ended and everybody has everything.
     pub(crate) fn run(&mut self, flight: &Flight, publisher: &Thread) -> Result<()> {
-        let outcome = self.read_all(flight, publisher);
-        if outcome.is_err() {
-            flight.give_up();
-            publisher.unpark();
-        }
-        outcome
+        let side = flight.side();
+        self.read_all(flight, publisher)?;
+        side.succeeds();
+        Ok(())
     }
 
     fn read_all(&mut self, flight: &Flight, publisher: &Thread) -> Result<()> {
@@ -112,10 +87,12 @@ impl Crowd {
         while !flight.is_over() && !flight.is_given_up() {
             let complete = self.tally.complete;
             // It looks up now and then, because the publisher does not say when it ends.
-            if self.pump(flight, Duration::from_millis(20))? > 0 {
+            let came = self.pump(flight, Duration::from_millis(20))?;
+            // Between two events it may be quiet for as long as it likes.
+            if came > 0 || flight.under_way() == 0 {
                 quiet_since = Instant::now();
             } else if quiet_since.elapsed() > PATIENCE {
-                return Err(self.whom_it_waits_for().into());
+                return Err(self.what_it_waits_for().into());
             }
             if self.tally.complete > complete {
                 flight.completes(self.tally.complete);
@@ -128,66 +105,59 @@ impl Crowd {
     /// Reads until everybody has the events below `end`.
     pub(crate) fn read_until(&mut self, end: u32, flight: &Flight) -> Result<()> {
         while self.tally.complete < end {
-            if self.pump(flight, PATIENCE)? == 0 {
-                return Err(self.whom_it_waits_for().into());
-            }
+            self.wait(flight)?;
         }
         Ok(())
     }
 
-    fn whom_it_waits_for(&self) -> String {
+    /// Reads until anything has come; fails if that takes too long.
+    fn wait(&mut self, flight: &Flight) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let patience = PATIENCE.saturating_sub(start.elapsed());
+            if self.pump(flight, patience)? > 0 {
+                return Ok(());
+            }
+            if patience.is_zero() {
+                return Err(self.what_it_waits_for().into());
+            }
+        }
+    }
+
+    fn what_it_waits_for(&self) -> String {
+        let missing = self.subscribers.len() - self.joined;
+        if missing > 0 {
+            return format!("{missing} subscribers get no answer");
+        }
         let event = self.tally.complete;
-        let without = self.subscribers.iter().filter(|subscriber| subscriber.next == event).count();
+        let waits = |subscriber: &&Subscriber| subscriber.next == Some(event);
+        let without = self.subscribers.iter().filter(waits).count();
         format!("lost: {without} subscribers still wait for event {event}")
     }
 
-    /// Reads what is there, or waits for it; returns how many sockets had something.
-    fn pump(&mut self, flight: &Flight, timeout: Duration) -> Result<usize> {
+    /// Reads what is there, or waits for it; returns how many answers and events came.
+    fn pump(&mut self, flight: &Flight, timeout: Duration) -> Result<u64> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
             other => other?,
         }
-        let mut ready = 0;
+        let before = self.joined as u64 + self.tally.deliveries;
         for event in &self.events {
             let Token(index) = event.token();
+            let named = |error| format!("subscriber {index}: {error}");
             let subscriber = &mut self.subscribers[index];
-            ready += 1;
-            loop {
-                let len = match subscriber.stream.read(&mut self.buffer) {
-                    Ok(0) => return Err(format!("subscriber {index} was cut off").into()),
-                    Ok(len) => len,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(format!("subscriber {index}: {error}").into()),
-                };
+            while let Some(len) = subscriber.read(&mut self.buffer).map_err(named)? {
                 let now = flight.at(Instant::now());
-                let piece = &self.buffer[..len];
-                if !subscriber.joined {
-                    if !piece.starts_with(b"HTTP/1.1 200") {
-                        return Err(String::from_utf8_lossy(piece).into());
-                    }
-                    subscriber.joined = true;
-                    self.joined += 1;
-                }
-                let Subscriber { scanner, next, .. } = subscriber;
-                scanner.scan(piece, |number| {
-                    if number != *next {
-                        return Err(misplaced(index, number, *next).into());
-                    }
-                    *next += self.step;
-                    self.tally.counts(number, now, flight);
-                    Ok(())
-                })?;
+                let (step, joins) = (self.topics.channels(), !subscriber.joined);
+                let counts = |number| self.tally.counts(number, now, flight);
+                subscriber.take(&self.buffer[..len], step, counts).map_err(named)?;
+                self.joined += usize::from(joins);
                 // A short read has emptied the socket: what comes next makes it ready again.
                 if len < self.buffer.len() && !event.is_read_closed() {
                     break;
                 }
             }
         }
-        Ok(ready)
+        Ok(self.joined as u64 + self.tally.deliveries - before)
     }
-}
-
-fn misplaced(subscriber: usize, number: u32, next: u32) -> String {
-    let what = if number > next { "events are lost" } else { "it came twice or late" };
-    format!("subscriber {subscriber} got event {number} where {next} was next: {what}")
 }

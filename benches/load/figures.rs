@@ -16,21 +16,26 @@ pub(crate) enum Figure {
     LoadCpu,
     /// The server's for each event, in microseconds.
     PublishCpu,
-    /// Of a delivery, from the moment that the publisher began to send; in milliseconds, as all
-    /// latencies are.
+    /// Of a delivery, from the moment that the publisher began to send, or, at a rate, was to begin;
+    /// in milliseconds, as all latencies are.
     P50,
     P99,
     P999,
     Max,
+    /// Of a publication until its answer, from the same moment.
     PublishP50,
     PublishP99,
+    /// With a window: how many events were under way when one was published, itself among them; the
+    /// mean.
+    UnderWay,
     /// Until everybody had the head of the answer, in seconds.
     Connect,
     /// Memory of the server for each subscriber, in KiB; this is when nothing was published yet.
     Idle,
     AfterBurst,
     AfterStorm,
-    /// The most during the storm.
+    /// The most during the storm, of a server of one process: several may share memory, of which
+    /// the kernel keeps no common peak.
     StormPeak,
     /// Events a second, from the first connection to the last event.
     Storm,
@@ -52,6 +57,7 @@ impl Figure {
             Self::Max => "max",
             Self::PublishP50 => "publish p50",
             Self::PublishP99 => "publish p99",
+            Self::UnderWay => "under way",
             Self::Connect => "connect",
             Self::Idle => "memory each, idle",
             Self::AfterBurst => "after a burst",
@@ -72,6 +78,7 @@ impl Figure {
             | Self::Max
             | Self::PublishP50
             | Self::PublishP99 => format!("{value:.2} ms"),
+            Self::UnderWay => format!("{value:.1}"),
             Self::Connect => format!("{value:.2} s"),
             Self::Idle | Self::AfterBurst | Self::AfterStorm | Self::StormPeak => {
                 format!("{value:.1} KiB")
@@ -81,7 +88,7 @@ impl Figure {
     }
 }
 
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    str::FromStr,
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(stdout)
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+            .map_err(|error| format!("cannot start setpriv, which starts the servers: {error}"))?;
         Ok(Self(child))
     }
 
@@ -49,8 +50,8 @@ impl Process {
         for entry in fs::read_dir("/proc")? {
             let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
             // Who has ended meanwhile is nobody's child.
-            if let Ok(parent) = stat(&format!("/proc/{pid}/stat"), PARENT) {
-                others.push((parent as u32, pid));
+            if let Ok(parent) = stat::<u32>(&format!("/proc/{pid}/stat"), PARENT) {
+                others.push((parent, pid));
             }
         }
         let mut seen = 0;
@@ -80,53 +81,84 @@ impl Process {
         Ok(())
     }
 
-    /// The most memory that it has had, in bytes (resident set size).
-    pub(crate) fn peak(&self) -> Result<u64> {
-        let kib = |pid| kib(&format!("/proc/{pid}/status"), "VmHWM:");
-        Ok(self.tree()?.into_iter().map(kib).sum::<Result<u64>>()? * 1_024)
+    /// The most memory that it has had, in bytes (resident set size), if it is one process: what
+    /// several share would count several times.
+    pub(crate) fn peak(&self) -> Result<Option<u64>> {
+        let [pid] = self.tree()?[..] else { return Ok(None) };
+        Ok(Some(kib(&format!("/proc/{pid}/status"), "VmHWM:")? * 1_024))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         let tree = self.tree().unwrap_or_else(|_| vec![self.0.id()]);
-        signal("-TERM", &tree[..1]);
-        let patience = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < patience {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        signal("-KILL", &tree);
+        let tree: Vec<_> = tree.into_iter().filter_map(Member::of).collect();
+        // The root knows best how to end the others, and would start anew those that end before it.
+        end("-TERM", &tree[..tree.len().min(1)]);
+        // A wrapper leaves behind what it has started.
+        end("-TERM", &tree);
+        end("-KILL", &tree);
         // There is nobody to tell of a failure.
         let _ = self.0.wait();
     }
 }
 
-fn signal(name: &str, pids: &[u32]) {
-    let pids = pids.iter().map(u32::to_string);
-    // Some of them may have ended.
-    let _ = Command::new("kill").arg(name).args(pids).stderr(Stdio::null()).status();
+/// A process that runs; when it was started tells it from a later one of the same number.
+#[derive(PartialEq)]
+struct Member {
+    pid: u32,
+    start: u64,
+}
+
+impl Member {
+    fn of(pid: u32) -> Option<Self> {
+        let path = format!("/proc/{pid}/stat");
+        let state: char = stat(&path, STATE).ok()?;
+        // It has ended, and its parent has not asked for it yet.
+        if state == 'Z' {
+            return None;
+        }
+        Some(Self { pid, start: stat(&path, START).ok()? })
+    }
+}
+
+/// Sends a signal to those of them that still run, and waits a while for them to end.
+fn end(signal: &str, members: &[Member]) {
+    let runs = |member: &&Member| Member::of(member.pid).as_ref() == Some(member);
+    let mut left: Vec<_> = members.iter().filter(runs).collect();
+    if left.is_empty() {
+        return;
+    }
+    let pids = left.iter().map(|member| member.pid.to_string());
+    // Some of them may have ended meanwhile.
+    let _ = Command::new("kill").arg(signal).args(pids).stderr(Stdio::null()).status();
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !left.is_empty() && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+        left.retain(runs);
+    }
 }
 
 /// Processor time so far, of user and system, of a process or of `self`.
 pub(crate) fn cpu(pid: &str) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
-    let ticks = stat(&path, USER)? + stat(&path, SYSTEM)?;
+    let ticks = stat::<u64>(&path, USER)? + stat::<u64>(&path, SYSTEM)?;
     // USER_HZ is 100 wherever Linux runs.
     Ok(Duration::from_millis(10 * ticks))
 }
 
 /// Fields of `stat`, counted from the one after the name, which may hold anything.
+const STATE: usize = 0;
 const PARENT: usize = 1;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
+const START: usize = 19;
 
-fn stat(path: &str, field: usize) -> Result<u64> {
+fn stat<T: FromStr>(path: &str, field: usize) -> Result<T> {
     let stat = fs::read_to_string(path)?;
     let fields = stat.rsplit(')').next().unwrap_or_default();
-    Ok(fields.split_whitespace().nth(field).ok_or("no such field")?.parse()?)
+    let value = fields.split_whitespace().nth(field).and_then(|value| value.parse().ok());
+    Ok(value.ok_or("no such field")?)
 }
 
 fn kib(path: &str, name: &str) -> Result<u64> {

@@ -3,16 +3,18 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
-use memchr::memmem;
 
 use crate::{Result, flight::Flight, tally::histogram, wire};
 
-/// When the next event is published.
+/// For an answer. The crowd has more, and would take an event that is not answered for a lost one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// When the next event is published: at the earliest when the last one was answered, because of two
+/// that are sent on two connections the second may be first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
     /// When the event so many before has reached every subscriber.
@@ -26,6 +28,14 @@ pub(crate) enum Pace {
 pub(crate) enum Length {
     Time(Duration),
     Events(u32),
+}
+
+/// What was measured of a run's publications.
+pub(crate) struct Published {
+    /// How long each took, in microseconds.
+    pub(crate) latencies: Histogram<u64>,
+    /// How many events were under way whenever one was published, itself among them: the sum.
+    pub(crate) under_way: u64,
 }
 
 pub(crate) struct Publisher {
@@ -42,7 +52,8 @@ impl Publisher {
     pub(crate) fn connect(address: SocketAddr, paths: &[String], bytes: usize) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let head = |path: &String| {
             format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {bytes}\r\n\r\n")
         };
@@ -50,54 +61,40 @@ impl Publisher {
         Ok(Self { stream, heads, bytes, answer: Vec::new(), next: 0 })
     }
 
-    /// Publishes, and returns how long each publication took, in microseconds.
-    pub(crate) fn run(
-        &mut self,
-        flight: &Flight,
-        pace: Pace,
-        length: Length,
-    ) -> Result<Histogram<u64>> {
-        let outcome = self.publish_all(flight, pace, length);
-        match outcome {
-            Ok(_) => flight.ends(self.next),
-            Err(_) => flight.give_up(),
-        }
-        outcome
+    /// Publishes for so long, or until the crowd has given up.
+    pub(crate) fn run(&mut self, flight: &Flight, pace: Pace, length: Length) -> Result<Published> {
+        let side = flight.side();
+        let published = self.publish_all(flight, pace, length)?;
+        side.succeeds();
+        flight.ends();
+        Ok(published)
     }
 
-    fn publish_all(
-        &mut self,
-        flight: &Flight,
-        pace: Pace,
-        length: Length,
-    ) -> Result<Histogram<u64>> {
-        let mut latencies = histogram()?;
+    fn publish_all(&mut self, flight: &Flight, pace: Pace, length: Length) -> Result<Published> {
+        let mut published = Published { latencies: histogram()?, under_way: 0 };
         let (start, first) = (Instant::now(), self.next);
         loop {
-            let published = self.next - first;
-            let over = match length {
-                Length::Time(time) => start.elapsed() >= time,
-                Length::Events(events) => published >= events,
-            };
-            if over {
-                return Ok(latencies);
-            }
+            let events = self.next - first;
             let due = match pace {
                 Pace::Window(window) => {
-                    flight.wait_for((self.next + 1).saturating_sub(window))?;
+                    flight.wait_for((self.next + 1).saturating_sub(window));
                     Instant::now()
                 }
-                Pace::Rate(rate) => {
-                    let due = start + Duration::from_secs_f64(f64::from(published) / rate);
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
-                    // Whoever comes late was to be sent at its time: a server that holds the
-                    // publisher up must not be measured less often for it.
-                    due
-                }
+                // Whoever comes late was to be sent at its time: a server that holds the publisher
+                // up must not be measured less often for it.
+                Pace::Rate(rate) => start + Duration::from_secs_f64(f64::from(events) / rate),
             };
-            flight.sends(self.next, due);
+            let over = match length {
+                Length::Time(time) => due.max(Instant::now()) >= start + time,
+                Length::Events(most) => events >= most,
+            };
+            if over || !flight.wait_until(due) {
+                return Ok(published);
+            }
+            flight.sends(self.next, due)?;
+            published.under_way += u64::from(flight.under_way());
             self.publish()?;
-            latencies.saturating_record(due.elapsed().as_micros() as u64);
+            published.latencies.saturating_record(due.elapsed().as_micros() as u64);
         }
     }
 
@@ -120,7 +117,7 @@ impl Publisher {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("no answer to a publication: {error}").into()),
             }
-            whole = whole.or_else(|| whole_len(&self.answer));
+            whole = whole.or_else(|| wire::whole_len(&self.answer));
         }
         if self.answer.starts_with(b"HTTP/1.1 2") {
             Ok(())
@@ -128,12 +125,4 @@ impl Publisher {
             Err(format!("not published: {}", String::from_utf8_lossy(&self.answer)).into())
         }
     }
-}
-
-/// The length of head and body, once the head is there.
-pub(crate) fn whole_len(message: &[u8]) -> Option<usize> {
-    let head = memmem::find(message, b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&message[..head]).to_ascii_lowercase();
-    let body = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-    Some(head + body.and_then(|len| len.trim().parse().ok()).unwrap_or(0))
 }

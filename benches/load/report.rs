@@ -11,6 +11,9 @@ use crate::{
     targets::{self, Verdict},
 };
 
+/// Figures of which it is told when their rounds differ by much.
+const STEADY: [Figure; 2] = [Figure::Deliveries, Figure::Cpu];
+
 /// Figures whose ratios to the other servers are told.
 const COMPARED: [Figure; 5] =
     [Figure::Deliveries, Figure::Cpu, Figure::P50, Figure::P99, Figure::PublishP50];
@@ -32,7 +35,8 @@ pub(crate) fn print(rows: &Rows, verdicts: &[Verdict], out: &mut impl Write) -> 
         print_table(table, out)?;
         rest = others;
     }
-    for other in ["floor", "nchan"] {
+    print_spreads(rows, out)?;
+    for other in rows.servers().filter(|server| *server != "herald") {
         print_ratios(rows, other, out)?;
     }
     if !verdicts.is_empty() {
@@ -68,6 +72,9 @@ fn print_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
         }
     }
     for row in rows {
+        if let Some(note) = &row.note {
+            writeln!(out, "\n{}, {}: {note}", row.title, row.server)?;
+        }
         if let Some(failure) = &row.failure {
             let rounds = row.rounds.len();
             writeln!(
@@ -76,6 +83,24 @@ fn print_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
                 row.title, row.server
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Medians hide that rounds are not alike.
+fn print_spreads(rows: &Rows, out: &mut impl Write) -> Result<()> {
+    let mut lines = Vec::new();
+    for row in &rows.0 {
+        for figure in STEADY {
+            if let Some((least, most)) = row.spread(figure) {
+                let (least, most) = (figure.show(least), figure.show(most));
+                let (case, server, figure) = (&row.title, &row.server, figure.title());
+                lines.push(format!("- spread: {case}, {server}: {figure} {least} – {most}"));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        writeln!(out, "\n{}", lines.join("\n"))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     figures::{Figure, Figures},
     flight::Flight,
     process,
-    publisher::{Length, Pace, Publisher},
+    publisher::{Length, Pace, Published, Publisher},
     servers::{Running, Server},
     topics::Topics,
 };
@@ -91,16 +91,16 @@ impl Session {
 
     /// The server's memory for each subscriber, in KiB.
     pub(crate) fn memory_each(&self) -> Result<f64> {
-        self.each(self.server.process.memory()?)
+        Ok(self.each(self.server.process.memory()?))
     }
 
-    /// The most memory that there has been, for each subscriber, in KiB.
-    pub(crate) fn peak_each(&self) -> Result<f64> {
-        self.each(self.server.process.peak()?)
+    /// The most memory that there has been, for each subscriber, in KiB, if it can be told.
+    pub(crate) fn peak_each(&self) -> Result<Option<f64>> {
+        Ok(self.server.process.peak()?.map(|peak| self.each(peak)))
     }
 
-    fn each(&self, bytes: u64) -> Result<f64> {
-        Ok((bytes as f64 - self.alone as f64) / 1_024.0 / f64::from(self.subscribers))
+    fn each(&self, bytes: u64) -> f64 {
+        (bytes as f64 - self.alone as f64) / 1_024.0 / f64::from(self.subscribers)
     }
 
     /// Publishes, and measures until everything has arrived.
@@ -112,20 +112,24 @@ impl Session {
         let (cpu, load_cpu) = (self.server.process.cpu()?, process::cpu("self")?);
         let start = self.flight.at(Instant::now());
         let (flight, publisher) = (&self.flight, &mut self.publisher);
-        let (read, publish_latencies) = thread::scope(|scope| {
+        let (read, published) = thread::scope(|scope| {
             let publishing = scope.spawn(|| publisher.run(flight, pace, length));
             let read = crowd.run(flight, publishing.thread());
-            let published = publishing.join().unwrap_or_else(|_| Err("it panicked".into()));
-            (read, published)
+            let published = publishing.join();
+            (read, published.unwrap_or_else(|_| Err("the publisher panicked".into())))
         });
+        // The subscribers miss what the publisher could not publish: it knows better.
+        let published = published?;
         read?;
+        let ended = "a process of the server's has ended";
         Ok(Run {
-            publish_latencies: publish_latencies?,
+            pace,
+            published,
             latencies: crowd.tally.latencies.clone(),
             events: self.publisher.next - first,
             deliveries: crowd.tally.deliveries,
             seconds: crowd.tally.last.saturating_sub(start) as f64 / 1e9,
-            cpu: self.server.process.cpu()? - cpu,
+            cpu: self.server.process.cpu()?.checked_sub(cpu).ok_or(ended)?,
             load_cpu: process::cpu("self")? - load_cpu,
         })
     }
@@ -133,13 +137,14 @@ impl Session {
 
 /// What was measured.
 pub(crate) struct Run {
+    pace: Pace,
     events: u32,
     deliveries: u64,
     seconds: f64,
     cpu: Duration,
     load_cpu: Duration,
     latencies: Histogram<u64>,
-    publish_latencies: Histogram<u64>,
+    published: Published,
 }
 
 impl Run {
@@ -148,7 +153,7 @@ impl Run {
         let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6;
         let at =
             |latencies: &Histogram<u64>, share| latencies.value_at_quantile(share) as f64 / 1e3;
-        Figures::from([
+        let mut figures = Figures::from([
             (Figure::Deliveries, deliveries / self.seconds),
             (Figure::Cpu, micros(self.cpu) / deliveries),
             (Figure::LoadCpu, micros(self.load_cpu) / deliveries),
@@ -157,8 +162,13 @@ impl Run {
             (Figure::P99, at(&self.latencies, 0.99)),
             (Figure::P999, at(&self.latencies, 0.999)),
             (Figure::Max, self.latencies.max() as f64 / 1e3),
-            (Figure::PublishP50, at(&self.publish_latencies, 0.5)),
-            (Figure::PublishP99, at(&self.publish_latencies, 0.99)),
-        ])
+            (Figure::PublishP50, at(&self.published.latencies, 0.5)),
+            (Figure::PublishP99, at(&self.published.latencies, 0.99)),
+        ]);
+        if let Pace::Window(_) = self.pace {
+            let sum = self.published.under_way as f64;
+            figures.insert(Figure::UnderWay, sum / f64::from(self.events));
+        }
+        figures
     }
 }

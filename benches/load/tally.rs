@@ -42,8 +42,10 @@ impl Tally {
         self.latencies.reset();
     }
 
-    pub(crate) fn counts(&mut self, number: u32, now: u64, flight: &Flight) {
-        let index = (number - self.complete) as usize;
+    pub(crate) fn counts(&mut self, number: u32, now: u64, flight: &Flight) -> Result<()> {
+        let ahead = number.checked_sub(self.complete);
+        let too_often = || format!("event {number} came to more than it is for");
+        let index = ahead.ok_or_else(too_often)? as usize;
         if self.reached.len() <= index {
             self.reached.resize(index + 1, 0);
         }
@@ -55,5 +57,6 @@ impl Tally {
             self.complete += 1;
             self.last = now;
         }
+        Ok(())
     }
 }

@@ -43,6 +43,17 @@ impl Topics {
         }
     }
 
+    /// The first event from `from` on that a subscriber gets, if any is for it.
+    pub(crate) fn next(self, subscriber: u32, from: u32) -> Option<u32> {
+        let channels = self.channels();
+        if matches!(self, Self::Few(_)) && subscriber >= channels {
+            return None;
+        }
+        // With several channels, event n is of channel n % channels.
+        let ahead = (subscriber % channels + channels - from % channels) % channels;
+        Some(from + ahead)
+    }
+
     /// The channel of event `number`, for each of the first [`Self::channels`] events.
     pub(crate) fn published(self) -> Vec<String> {
         (0..self.channels()).map(|number| self.of(number).swap_remove(0)).collect()

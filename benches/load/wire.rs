@@ -1,6 +1,9 @@
-//! The data of the events: filler, and at its very end a mark and the event's number.
+//! What goes over the wire: a little HTTP, and the data of the events, which is filler, and at its
+//! very end a mark and the event's number.
 
-use memchr::memchr;
+use std::net::SocketAddr;
+
+use memchr::{memchr, memmem};
 
 use crate::Result;
 
@@ -14,6 +17,29 @@ const LEN: u8 = 8;
 
 /// What an event's data takes at least.
 pub(crate) const SHORTEST: usize = 1 + LEN as usize;
+
+/// A request for a stream, with further header lines.
+pub(crate) fn subscription(address: SocketAddr, path: &str, headers: &str) -> String {
+    let accept = "Accept: text/event-stream";
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{accept}\r\n{headers}\r\n")
+}
+
+/// Whether the answer that begins so is a stream.
+pub(crate) fn opened(answer: &[u8]) -> Result<()> {
+    if answer.starts_with(b"HTTP/1.1 200") {
+        Ok(())
+    } else {
+        Err(format!("no stream: {}", String::from_utf8_lossy(answer)).into())
+    }
+}
+
+/// The length of head and body, once the head is there.
+pub(crate) fn whole_len(message: &[u8]) -> Option<usize> {
+    let head = memmem::find(message, b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&message[..head]).to_ascii_lowercase();
+    let body = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+    Some(head + body.and_then(|len| len.trim().parse().ok()).unwrap_or(0))
+}
 
 /// An event's data.
 pub(crate) fn data(number: u32, bytes: usize) -> Vec<u8> {

@@ -15,7 +15,7 @@ use mio::{
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-use crate::{Result, publisher::whole_len};
+use crate::{Result, wire::whole_len};
 
 const LISTENER: Token = Token(usize::MAX);
 

@@ -1,5 +1,6 @@
 //! What people write first: one actor that knows everybody, a bounded queue of events for each
-//! client, each event encoded for each client; actix-web's and actix-web-lab's defaults.
+//! client, each event encoded for each client; actix-web's and actix-web-lab's defaults, but that no
+//! event waits in the kernel for the last one's acknowledgement.
 
 use std::io::Write;
 
@@ -73,7 +74,8 @@ pub(super) fn serve() -> Result<()> {
                 .route("/", web::post().to(publish))
         };
         // Streams have no end, so that a graceful one would wait for its time-out.
-        let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:0")?;
+        let server = HttpServer::new(app).disable_signals().tcp_nodelay(true);
+        let server = server.bind("127.0.0.1:0")?;
         for address in server.addrs() {
             writeln!(std::io::stdout(), "{address}")?;
         }
