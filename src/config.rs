@@ -42,6 +42,19 @@ impl Default for History {
     }
 }
 
+/// When the journal on disk is synced, and what may be lost when the machine goes down. The process
+/// alone may be killed at any time: that loses nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before a publication is acknowledged: nothing that was is lost.
+    Always,
+    /// So often: the events of the last such span may be lost, though they were acknowledged and
+    /// delivered.
+    Interval(Duration),
+    /// When the operating system likes: some half a minute of events may be lost.
+    Never,
+}
+
 /// What one request or one hub may take.
 #[derive(Clone, Debug)]
 pub struct Limits {

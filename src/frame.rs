@@ -32,6 +32,12 @@ pub(crate) fn with_id(id: &str, body: &[u8]) -> Bytes {
     [b"id: ", id.as_bytes(), b"\n", body].concat().into()
 }
 
+/// What [`with_id`] was given.
+#[cfg(feature = "disk")]
+pub(crate) fn without_id(frame: &[u8]) -> &[u8] {
+    frame.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or(frame)
+}
+
 /// The first block: nothing is dispatched, but the client now holds a position.
 ///
 /// Where the stream starts with a `gap`, `position` is the id that the client asked for: a client

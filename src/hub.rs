@@ -1,5 +1,7 @@
 //! The hub: what handlers and apps hold.
 
+#[cfg(feature = "disk")]
+use std::path::Path;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -22,6 +24,8 @@ use crate::{
     listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope},
     subscriber::{Subscriber, Subscription},
 };
+#[cfg(feature = "disk")]
+use crate::{config::SyncPolicy, journal::DiskJournal};
 
 /// How many channels are looked at in one go.
 const MAX_NAMES: usize = 1_001;
@@ -42,6 +46,21 @@ impl Hub {
     /// A hub that keeps its events in memory: a restart forgets them.
     pub fn in_memory(history: History, config: HubConfig) -> Self {
         Self::new(MemoryJournal::new(history), config)
+    }
+
+    /// A hub that keeps its events in the directory `path`, which it makes if there is none, and
+    /// which no other process may use meanwhile. A publication is acknowledged once `sync` says so.
+    ///
+    /// # Errors
+    /// The directory cannot be used; the text names it and says why.
+    #[cfg(feature = "disk")]
+    pub fn on_disk(
+        path: &Path,
+        history: History,
+        sync: SyncPolicy,
+        config: HubConfig,
+    ) -> Result<Self, JournalError> {
+        Ok(Self::new(DiskJournal::open(path, history, sync)?, config))
     }
 
     pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {

@@ -53,6 +53,20 @@ impl EventId {
     }
 }
 
+/// For journals outside this process.
+#[cfg(feature = "disk")]
+impl EventId {
+    /// Tells events of the same millisecond apart.
+    pub(crate) const fn count(self) -> u64 {
+        self.count
+    }
+
+    /// The smallest possible id above this one.
+    pub(crate) fn after(self) -> Self {
+        self.next(self.millis)
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.millis, self.count)

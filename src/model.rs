@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::Stream;
@@ -29,6 +29,8 @@ use crate::{
     },
     subscriber::{Subscriber, Subscription},
 };
+#[cfg(feature = "disk")]
+use crate::{config::SyncPolicy, journal::DiskJournal};
 
 const CHANNELS: [&str; 5] = ["a", "b", "x/1", "x/2", "x/1/y"];
 const SELECTORS: [&[&str]; 6] = [&["a"], &["b", "a"], &["x/*"], &["**"], &["a", "x/*"], &["x/1/y"]];
@@ -174,7 +176,11 @@ struct Reader {
     /// Before the last poll, it was to go on in the journal from a place that is evicted: the
     /// journal cannot know whether anything of this selection came after it.
     was_unplaceable: bool,
-    /// How many events there were when it last got a piece.
+    /// A read of the journal is under way.
+    is_reading: bool,
+    /// How many events there were when the last read began.
+    began: usize,
+    /// And when the read of its last piece did.
     as_of: usize,
     /// The hub lost the feed under the stream, or drains: the stream ends once it has everything.
     dismissed: bool,
@@ -396,6 +402,8 @@ impl World {
             left: limit,
             waits: wait,
             was_unplaceable: false,
+            is_reading: false,
+            began: head,
             as_of: head,
             dismissed: false,
         });
@@ -457,17 +465,23 @@ impl Reader {
         let floor = log.evicted().checked_sub(1).map(|last| log.get(last).id);
         // A dismissed stream goes on in the journal from where its feed ended.
         let place = stream.place_in_journal();
-        self.was_unplaceable =
+        let is_unplaceable =
             self.dismissed || place.zip(floor).is_some_and(|(place, floor)| place < floor);
+        if self.is_reading {
+            self.was_unplaceable |= is_unplaceable;
+        } else {
+            (self.was_unplaceable, self.began) = (is_unplaceable, log.len());
+        }
         let waker = Waker::from(self.woken.clone());
         match Pin::new(stream).poll_next(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
                 self.parked = true;
+                self.is_reading = self.reads_the_journal();
                 Poll::Pending
             }
             Poll::Ready(Some(piece)) => {
-                self.parked = false;
-                self.as_of = log.len();
+                (self.parked, self.is_reading) = (false, false);
+                self.as_of = self.began;
                 assert!(!piece.is_empty() && piece.len() <= 8 * 1024);
                 self.buffer.extend_from_slice(&piece);
                 self.parse(log);
@@ -490,15 +504,25 @@ impl Reader {
 
     async fn settle(&mut self, log: &Log) {
         while self.stream.is_some() {
-            if self.poll(log).is_pending() && !self.woken.0.load(SeqCst) {
-                // A search of the journal yields to the runtime, which wakes it at its next turn.
-                for _ in 0..4 {
-                    tokio::task::yield_now().await;
-                }
+            if self.poll(log).is_pending() {
+                self.wait_for_the_journal().await;
                 if !self.woken.0.load(SeqCst) {
                     return self.has_everything(log, log.len());
                 }
             }
+        }
+    }
+
+    fn reads_the_journal(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.place_in_journal().is_some())
+    }
+
+    /// Who reads the journal is woken when there is something to read.
+    async fn wait_for_the_journal(&self) {
+        let start = Instant::now();
+        while self.reads_the_journal() && !self.woken.0.load(SeqCst) {
+            assert!(start.elapsed() < Duration::from_secs(10), "never woken: {self:?}");
+            tokio::task::yield_now().await;
         }
     }
 
@@ -556,7 +580,10 @@ impl Reader {
 
     fn gap(&mut self, log: &Log, id: &str, data: &str) {
         let due = self.gap_due.take().unwrap_or_else(|| {
-            let evicted = log.evicted();
+            // As it was at some time since the read began.
+            let evicted = (self.as_of.saturating_sub(KEPT)..=log.evicted())
+                .find(|evicted| *evicted > 0 && id == log.get(evicted - 1).id.to_string())
+                .expect("a gap, but nothing is lost");
             let oldest = log.find(evicted, |entry| self.sees(entry));
             let missed = log.find(self.next, |entry| self.sees(entry));
             let is_lost = missed.is_some_and(|missed| missed < evicted);
@@ -565,7 +592,7 @@ impl Reader {
             GapDue {
                 after: self.told.to_string(),
                 oldest: oldest.map(|number| log.get(number).wire_id()),
-                position: log.get(evicted.checked_sub(1).expect("a gap, but nothing is lost")).id,
+                position: log.get(evicted - 1).id,
             }
         });
         assert!(self.told <= due.position, "a gap that goes back behind {}", self.told);
@@ -620,6 +647,26 @@ fn hold_to_the_model(journal: impl Journal, steps: Vec<Step>) {
 proptest! {
     #[test]
     fn a_hub_in_memory_does_what_the_model_says(steps in prop::collection::vec(step(), 1..120)) {
-        hold_to_the_model(MemoryJournal::new(History { events: KEPT, ..History::default() }), steps);
+        hold_to_the_model(MemoryJournal::new(history(KEPT)), steps);
     }
+}
+
+#[cfg(feature = "disk")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_hub_on_disk_does_what_the_model_says(
+        steps in prop::collection::vec(step(), 1..120),
+        in_memory in 1..KEPT,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, recent) = (directory.path(), history(in_memory));
+        let journal = DiskJournal::open_with(path, history(KEPT), recent, SyncPolicy::Never);
+        hold_to_the_model(journal.unwrap(), steps);
+    }
+}
+
+fn history(events: usize) -> History {
+    History { events, ..History::default() }
 }

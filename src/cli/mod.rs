@@ -2,12 +2,14 @@
 
 mod client;
 mod config_file;
+mod journal;
 mod lines;
 mod progress;
 mod publish;
 mod serve;
 mod signals;
 mod tail;
+mod values;
 
 use std::{
     io::{IsTerminal, Write, stderr},
@@ -98,7 +100,8 @@ pub(crate) fn parse() -> Command {
 /// Logs to standard error; `RUST_LOG` says how much.
 pub(crate) fn start_log(command: &Command) {
     // actix-http calls the end of a misbehaving connection an error; herald ends them on purpose.
-    let default = "info,actix_http=off,actix_server=warn";
+    // What the storage engine has to say, the journal says too.
+    let default = "info,actix_http=off,actix_server=warn,fjall=off,lsm_tree=off";
     let mut log =
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default));
     if !matches!(command, Command::Serve(_)) {

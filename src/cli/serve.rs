@@ -9,13 +9,17 @@ use std::{
 
 use clap::Args;
 use herald::{
-    Hub,
-    config::{History, HubConfig, Limits, ServerConfig, parse_span},
+    config::{HubConfig, Limits, ServerConfig},
     server,
 };
 use socket2::{Domain, Socket, Type};
 
-use super::{Error, signals::Signals};
+use super::{
+    Error,
+    journal::JournalArgs,
+    signals::Signals,
+    values::{any_span, at_least_one, bytes, span, stall},
+};
 
 /// Connections that may wait to be accepted: a crowd that comes back at once.
 const BACKLOG: i32 = 4_096;
@@ -35,18 +39,8 @@ pub(crate) struct Serve {
     /// Worker threads [default: one for each core]
     #[arg(long, env = "HERALD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     workers: Option<u16>,
-    /// Where events are kept: `memory`
-    #[arg(long, env = "HERALD_JOURNAL", default_value = "memory", value_parser = ["memory"])]
-    journal: String,
-    /// Keep at most so many events
-    #[arg(long, env = "HERALD_HISTORY_EVENTS", default_value = "1000000", value_parser = at_least_one, value_name = "N")]
-    history_events: usize,
-    /// Keep events for so long
-    #[arg(long, env = "HERALD_HISTORY_AGE", default_value = "1h", value_parser = span, value_name = "TIME")]
-    history_age: Duration,
-    /// Keep at most so many bytes; KiB, MiB and GiB are understood
-    #[arg(long, env = "HERALD_HISTORY_BYTES", default_value = "64MiB", value_parser = bytes, value_name = "BYTES")]
-    history_bytes: usize,
+    #[command(flatten)]
+    journal: JournalArgs,
     /// Ping a stream that was quiet for so long
     #[arg(long, env = "HERALD_PING", default_value = "15s", value_parser = span, value_name = "TIME")]
     ping: Duration,
@@ -101,6 +95,7 @@ impl Serve {
                     .map_err(|error| format!("{error} (--admin off does without)"))?,
             ),
         };
+        let hub = self.journal.open(self.hub_config())?;
         let mut signals = Signals::new()?;
         let mut more_signals = Signals::new()?;
         announce(&listener, admin.as_ref())?;
@@ -111,12 +106,7 @@ impl Serve {
             more_signals.next().await;
             more_signals.next().await;
         };
-        let hub = Hub::in_memory(self.history(), self.hub_config());
         Ok(server::serve(hub, self.server_config(), listener, admin, shutdown, abort).await?)
-    }
-
-    fn history(&self) -> History {
-        History { events: self.history_events, age: self.history_age, bytes: self.history_bytes }
     }
 
     fn hub_config(&self) -> HubConfig {
@@ -184,43 +174,4 @@ fn announce(listener: &TcpListener, admin: Option<&TcpListener>) -> Result<(), E
     // Nobody may be reading it.
     let _ = writeln!(std::io::stdout(), "{line}");
     Ok(())
-}
-
-fn span(text: &str) -> Result<Duration, String> {
-    match any_span(text)? {
-        Duration::ZERO => Err("must be longer than 0".into()),
-        span => Ok(span),
-    }
-}
-
-/// The kernel counts in milliseconds, and takes 0 for never.
-fn stall(text: &str) -> Result<Duration, String> {
-    let span = span(text)?;
-    if span < Duration::from_secs(1) { Err("must be at least 1s".into()) } else { Ok(span) }
-}
-
-fn any_span(text: &str) -> Result<Duration, String> {
-    parse_span(text).map_err(|error| error.to_string())
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
-        Ok(number) => Ok(number),
-    }
-}
-
-fn bytes(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|char: char| !char.is_ascii_digit());
-    let unit: usize = match text[digits.len()..].trim() {
-        "" | "B" => 1,
-        "KiB" | "K" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        _ => return Err("the unit must be KiB, MiB or GiB".into()),
-    };
-    let number = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    number
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "must be a number of bytes such as 64MiB".into())
 }

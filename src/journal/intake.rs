@@ -32,17 +32,28 @@ impl From<Batch> for Arrival {
     }
 }
 
+#[cfg(feature = "disk")]
+impl Arrival {
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.drafts.iter().map(|draft| draft.body.len() + 64 * (1 + draft.channels.len())).sum()
+    }
+}
+
 /// What becomes of it.
 pub(super) struct Accepted {
     /// Nothing if it is a repetition.
     pub(super) news: News,
     pub(super) receipt: Receipt,
+    /// If it is no repetition, the key that it came with.
+    #[cfg_attr(not(feature = "disk"), expect(dead_code, reason = "not needed in memory alone"))]
+    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
 }
 
 impl Intake {
     /// Gives out the ids after `head`.
-    pub(super) fn new(head: EventId) -> Self {
-        Self { head, receipts: Receipts::default(), is_closed: false }
+    pub(super) fn new(head: EventId, receipts: Receipts) -> Self {
+        Self { head, receipts, is_closed: false }
     }
 
     pub(super) fn accept(
@@ -57,7 +68,7 @@ impl Intake {
         if let Some((key, fingerprint)) = &key
             && let Some(receipt) = self.receipts.get(key, *fingerprint)?
         {
-            return Ok(Accepted { news: News::default(), receipt: receipt.clone() });
+            return Ok(Accepted { news: News::default(), receipt: receipt.clone(), key: None });
         }
         let entries = drafts.into_iter().map(|draft| {
             self.head = self.head.next(now);
@@ -65,10 +76,10 @@ impl Intake {
         });
         let news: News = entries.collect();
         let receipt: Receipt = news.entries().iter().map(|entry| Entry::wire_id(entry)).collect();
-        if let Some((key, fingerprint)) = key {
-            self.receipts.keep(key, fingerprint, receipt.clone(), Instant::now());
+        if let Some((key, fingerprint)) = &key {
+            self.receipts.keep(key.clone(), *fingerprint, receipt.clone(), Instant::now());
         }
-        Ok(Accepted { news, receipt })
+        Ok(Accepted { news, receipt, key })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -87,7 +98,7 @@ mod tests {
 
     #[test]
     fn ids_grow_when_the_clock_goes_back() {
-        let mut intake = Intake::new(EventId::new(1, 0));
+        let mut intake = Intake::new(EventId::new(1, 0), Receipts::default());
         let mut id = |now| {
             let event = Event::new(Channel::parse("a").unwrap(), "x");
             intake.accept(Batch::from(event).into(), now).unwrap().news.entries()[0].id

@@ -2,13 +2,14 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
 use super::{
     Entry, Kept,
-    reader::{Candidates, Ends},
+    merge::merge,
+    reader::{Candidates, Ends, MAX_LOOK, MAX_MERGE},
 };
 use crate::{
     channel::{Channel, PatternKind, Selector, starting_with},
@@ -16,11 +17,6 @@ use crate::{
     frame::HAND_OUT,
     id::{EventId, OwnId},
 };
-
-/// How many entries or channels are looked at in one go, so that the lock is not held for long.
-const MAX_LOOK: usize = 512;
-/// How many channels' indexes are merged for a selection.
-const MAX_MERGE: usize = 256;
 
 /// An entry's number since the journal's birth; unlike its index in the queue it never changes.
 type Number = u64;
@@ -234,28 +230,6 @@ impl Log {
             })
             .collect()
     }
-}
-
-/// Merges runs that ascend by `order` into one that does, with each number once: an event on
-/// several channels stands in several runs.
-fn merge<K: Ord>(
-    mut runs: Vec<impl Iterator<Item = Number>>,
-    order: impl Fn(Number) -> K,
-) -> impl Iterator<Item = Number> {
-    let mut heads = BinaryHeap::with_capacity(runs.len());
-    for (run, numbers) in runs.iter_mut().enumerate() {
-        heads.extend(numbers.next().map(|number| Reverse((order(number), run, number))));
-    }
-    let mut last = None;
-    std::iter::from_fn(move || {
-        loop {
-            let Reverse((_, run, number)) = heads.pop()?;
-            heads.extend(runs[run].next().map(|next| Reverse((order(next), run, next))));
-            if last.replace(number) != Some(number) {
-                return Some(number);
-            }
-        }
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
     gauge::Gauge,
     intake::{Arrival, Intake},
     now_millis, reader,
+    receipts::Receipts,
     recent::Recent,
 };
 use crate::{
@@ -36,7 +37,8 @@ impl MemoryJournal {
         let max_age = history.age;
         let birth = EventId::new(now_millis(), 0);
         let recent = Recent::new(history, birth);
-        Self { max_age, gauge: recent.gauge(), intake: Mutex::new(Intake::new(birth)), recent }
+        let intake = Mutex::new(Intake::new(birth, Receipts::default()));
+        Self { max_age, gauge: recent.gauge(), intake, recent }
     }
 }
 

@@ -1,9 +1,16 @@
 //! The journal: one ordered log of events, and the contract of whoever keeps it.
 
+#[cfg(feature = "disk")]
+mod codec;
+#[cfg(feature = "disk")]
+mod disk;
 mod gauge;
 mod intake;
+#[cfg(feature = "disk")]
+mod layered;
 mod log;
 mod memory;
+mod merge;
 mod reader;
 mod receipts;
 mod recent;
@@ -28,6 +35,8 @@ use crate::{
     id::{EventId, LastEventId, OwnId, WireId},
 };
 
+#[cfg(feature = "disk")]
+pub(crate) use disk::DiskJournal;
 pub(crate) use memory::MemoryJournal;
 use sequencer::Sequencer;
 pub(crate) use sequencer::{Listener, News, Seat};
@@ -214,6 +223,12 @@ impl Entry {
             Some(own) => WireId::Own(own.clone()),
             None => WireId::Hub(self.id),
         }
+    }
+
+    /// The event but for its id.
+    #[cfg(feature = "disk")]
+    fn body(&self) -> &[u8] {
+        frame::without_id(&self.frame)
     }
 
     /// What the entry counts in the history's and the gauge's bytes: its frame as allocated, its

@@ -13,11 +13,20 @@ use crate::{
 /// kept from others.
 const MAX_COMPARE: usize = 16_384;
 
+/// How many entries or channels are looked at in one go, so that no lock or thread is kept from
+/// others for long.
+pub(super) const MAX_LOOK: usize = 512;
+/// How many channels' indexes are merged for a selection.
+pub(super) const MAX_MERGE: usize = 256;
+
 /// Kept entries, in memory or elsewhere. Each call sees them as they are at one moment, and looks
 /// at so many at most as do not take long.
 pub(super) trait Entries: Send + Sync {
-    /// The last evicted id, or the one the journal was born with; and the newest.
-    fn ends(&self) -> impl Future<Output = Result<Ends, JournalError>> + Send;
+    /// The newest id.
+    fn head(&self) -> impl Future<Output = Result<EventId, JournalError>> + Send;
+
+    /// The last evicted id, or the one the journal was born with.
+    fn floor(&self) -> impl Future<Output = Result<EventId, JournalError>> + Send;
 
     /// Whether a subscriber can go on from `id`: it is kept, or the floor.
     fn holds(&self, id: EventId) -> impl Future<Output = Result<bool, JournalError>> + Send;
@@ -72,14 +81,14 @@ pub(super) async fn place(
     view: &View,
 ) -> Result<Placement, JournalError> {
     let found = match start {
-        Start::Head | Start::Last(0) => Some(entries.ends().await?.head),
+        Start::Head | Start::Last(0) => Some(entries.head().await?),
         Start::Last(count) => Some(place_last(entries, *count, selector, view).await?),
         Start::Since(span) => {
             let from = super::now_millis()
                 .saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
             Some(entries.preceding(EventId::new(from, 0)).await?)
         }
-        Start::After(LastEventId::Earliest) => Some(entries.ends().await?.floor),
+        Start::After(LastEventId::Earliest) => Some(entries.floor().await?),
         Start::After(LastEventId::Hub(id)) => entries.holds(*id).await?.then_some(*id),
         Start::After(LastEventId::Own(own)) => place_own(entries, own, selector, view).await?,
         Start::After(LastEventId::Impossible(_)) => None,
@@ -117,14 +126,17 @@ async fn gap(
 ) -> Result<(EventId, Gap), JournalError> {
     let mut after = EventId::MIN;
     loop {
-        // The floor may rise while the search goes on.
         let candidates = entries.after(selector, after).await?;
         let oldest = candidates.entries.iter().find(|entry| entry.is_for(selector, view));
         match (oldest, candidates.entries.last()) {
             (None, Some(last)) if !candidates.is_all => after = last.id,
             (oldest, _) => {
-                let oldest = oldest.map(|entry| entry.wire_id());
-                return Ok((candidates.ends.floor, Gap { oldest }));
+                let floor = entries.floor().await?;
+                // What was found may be evicted by now.
+                if oldest.is_none_or(|oldest| oldest.id > floor) {
+                    return Ok((floor, Gap { oldest: oldest.map(|entry| entry.wire_id()) }));
+                }
+                after = floor;
             }
         }
         tokio::task::yield_now().await;
@@ -150,7 +162,7 @@ async fn place_last(
         }
         match candidates.last() {
             Some(last) => before = last.id,
-            None => return Ok(entries.ends().await?.floor),
+            None => return entries.floor().await,
         }
         tokio::task::yield_now().await;
     }
@@ -258,7 +270,7 @@ mod tests {
         }
         let patterns: Vec<_> = (0..100).map(|number| format!("*/{number}")).collect();
         let selector = Selector::new(patterns.iter().map(|text| Pattern::parse(text).unwrap()));
-        let mut after = recent.ends().await.unwrap().floor;
+        let mut after = recent.floor().await.unwrap();
         let mut pages = 0;
         loop {
             let reading = page(&recent, &selector, &View::All, after, 9).await.unwrap();

@@ -9,9 +9,9 @@ use super::{Fingerprint, IdempotencyKey, JournalError, Receipt};
 use crate::id::WireId;
 
 /// How long a receipt is kept.
-const MAX_AGE: Duration = Duration::from_secs(10 * 60);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 /// The most bytes of receipts; past it the oldest go early.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The receipts of the last 10 minutes.
 #[derive(Debug, Default)]

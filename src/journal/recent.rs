@@ -9,7 +9,7 @@ use super::{
     gauge::Gauge,
     log::Log,
     now_millis,
-    reader::{Candidates, Ends, Entries},
+    reader::{Candidates, Entries},
 };
 use crate::{
     channel::{Channel, Selector},
@@ -56,6 +56,11 @@ impl Recent {
         inner.sequencer.dispatch(news);
     }
 
+    /// The newest id.
+    pub(super) fn newest(&self) -> EventId {
+        self.read(Log::ends).head
+    }
+
     pub(super) fn channels(
         &self,
         prefix: &str,
@@ -65,7 +70,8 @@ impl Recent {
         self.read(|log| log.channels(prefix, after, limit))
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+    /// Looks at the log as it is at one moment.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
         let mut inner = self.0.lock();
         inner.log.evict(now_millis());
         look(&inner.log)
@@ -73,8 +79,12 @@ impl Recent {
 }
 
 impl Entries for Recent {
-    async fn ends(&self) -> Result<Ends, JournalError> {
-        Ok(self.read(Log::ends))
+    async fn head(&self) -> Result<EventId, JournalError> {
+        Ok(self.newest())
+    }
+
+    async fn floor(&self) -> Result<EventId, JournalError> {
+        Ok(self.read(Log::ends).floor)
     }
 
     async fn holds(&self, id: EventId) -> Result<bool, JournalError> {

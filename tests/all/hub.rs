@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt, stream::BoxStream};
 use reqwest::{Client, RequestBuilder, Response, header::HeaderMap};
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -26,6 +27,37 @@ pub(crate) struct Hub {
     /// Where it has one.
     pub(crate) admin_port: Option<u16>,
     pub(crate) client: Client,
+    /// There as long as the hub.
+    _journal: Option<Journal>,
+}
+
+/// A new and empty journal.
+struct Journal {
+    place: String,
+    _directory: TempDir,
+}
+
+impl Journal {
+    /// The one that all tests shall run with which ask for no other.
+    fn of_this_run() -> Option<Self> {
+        let kind = std::env::var("HERALD_TEST_JOURNAL").ok()?;
+        let directory = tempfile::tempdir().unwrap();
+        match kind.as_str() {
+            "disk" => Some(Self {
+                place: format!("disk:{}", directory.path().display()),
+                _directory: directory,
+            }),
+            other => panic!("HERALD_TEST_JOURNAL is {other}"),
+        }
+    }
+}
+
+/// The program, to serve on a port.
+pub(crate) fn herald_on(port: u16) -> Command {
+    let listen = format!("127.0.0.1:{port}");
+    let mut herald = Command::new(env!("CARGO_BIN_EXE_herald"));
+    herald.env("HERALD_WORKERS", "2").args(["--listen", &listen, "--admin", "127.0.0.1:0"]);
+    herald
 }
 
 impl Hub {
@@ -39,13 +71,10 @@ impl Hub {
 
     /// Starts on a port that a hub of the same test has had.
     pub(crate) async fn start_on(port: u16, flags: &[&str]) -> Self {
-        let listen = format!("127.0.0.1:{port}");
-        let mut herald = Command::new(env!("CARGO_BIN_EXE_herald"));
-        herald
-            .env("HERALD_WORKERS", "2")
-            .args(["--listen", &listen, "--admin", "127.0.0.1:0"])
-            .args(flags);
-        Self::run(herald).await
+        let mut herald = herald_on(port);
+        let journal = Journal::of_this_run().filter(|_| !flags.contains(&"--journal"));
+        herald.args(journal.iter().flat_map(|journal| ["--journal", &journal.place])).args(flags);
+        Self { _journal: journal, ..Self::run(herald).await }
     }
 
     /// Starts a program that says where it serves a hub, and where its admin listener is.
@@ -56,7 +85,7 @@ impl Hub {
         let mut ports =
             line.split(", ").map(|part| part.rsplit(':').next().unwrap().parse().unwrap());
         let (port, admin_port) = (ports.next().unwrap(), ports.next());
-        Self { process, port, admin_port, client: Client::new() }
+        Self { process, port, admin_port, client: Client::new(), _journal: None }
     }
 
     /// What the program has said on standard error, once it has ended.

@@ -1,0 +1,86 @@
+//! Where a hub keeps its events.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+use herald::{
+    Hub,
+    config::{History, HubConfig, SyncPolicy},
+};
+
+use super::{
+    Error,
+    values::{at_least_one, bytes, span},
+};
+
+#[derive(Args, Debug)]
+pub(super) struct JournalArgs {
+    /// Where events are kept: `memory`, or `disk:PATH` for a directory that outlives a restart
+    #[arg(long, env = "HERALD_JOURNAL", default_value = "memory", value_name = "WHERE")]
+    journal: Place,
+    /// When the disk is synced: `always` before a publication is acknowledged, `interval:100ms`, or
+    /// `never`; the last two can lose events when the machine goes down
+    #[arg(long, env = "HERALD_SYNC", default_value = "always", value_parser = sync, value_name = "WHEN")]
+    sync: SyncPolicy,
+    /// Keep at most so many events
+    #[arg(long, env = "HERALD_HISTORY_EVENTS", default_value = "1000000", value_parser = at_least_one, value_name = "N")]
+    history_events: usize,
+    /// Keep events for so long
+    #[arg(long, env = "HERALD_HISTORY_AGE", default_value = "1h", value_parser = span, value_name = "TIME")]
+    history_age: Duration,
+    /// Keep at most so many bytes; KiB, MiB and GiB are understood [default: 64MiB in memory, 1GiB
+    /// on disk]
+    #[arg(long, env = "HERALD_HISTORY_BYTES", value_parser = bytes, value_name = "BYTES")]
+    history_bytes: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory,
+    #[cfg(feature = "disk")]
+    Disk(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            #[cfg(feature = "disk")]
+            Some(("disk", path)) if !path.is_empty() => Ok(Self::Disk(path.into())),
+            _ => Err("must be memory or disk:PATH".into()),
+        }
+    }
+}
+
+impl JournalArgs {
+    /// A hub with this journal.
+    pub(super) fn open(&self, config: HubConfig) -> Result<Hub, Error> {
+        match &self.journal {
+            Place::Memory => Ok(Hub::in_memory(self.history(64 << 20), config)),
+            #[cfg(feature = "disk")]
+            Place::Disk(path) => {
+                let hub = Hub::on_disk(path, self.history(1 << 30), self.sync, config);
+                Ok(hub.map_err(|error| format!("{error}"))?)
+            }
+        }
+    }
+
+    fn history(&self, default_bytes: usize) -> History {
+        History {
+            events: self.history_events,
+            age: self.history_age,
+            bytes: self.history_bytes.unwrap_or(default_bytes),
+        }
+    }
+}
+
+fn sync(text: &str) -> Result<SyncPolicy, String> {
+    match text.split_once(':') {
+        None if text == "always" => Ok(SyncPolicy::Always),
+        None if text == "never" => Ok(SyncPolicy::Never),
+        Some(("interval", text)) => span(text).map(SyncPolicy::Interval),
+        _ => Err("must be always, never, or interval:TIME such as interval:100ms".into()),
+    }
+}

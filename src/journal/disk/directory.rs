@@ -1,0 +1,72 @@
+//! The directory of a journal: one process has it, and it is whole or not there.
+
+use std::{
+    fmt,
+    fs::{self, File, TryLockError},
+    io,
+    panic::catch_unwind,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    error::{Corrupt, StoreError},
+    state::State,
+    store::Store,
+    wal::{CutOff, LogFiles},
+};
+
+/// A directory that is this process's as long as this lives.
+pub(super) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes a directory, and makes it if there is none.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(path)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// Opens the store, and makes it if there is none. If `may_lose`, commits that were not synced
+    /// may be missing at the end.
+    pub(super) fn open_store(&self, may_lose: bool) -> Result<(Store, State), StoreError> {
+        let (store, new) = (self.path.join("store"), self.path.join("new"));
+        if !store.try_exists()? {
+            // Whoever is killed meanwhile leaves nothing that could not be opened.
+            match fs::remove_dir_all(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => Store::create(&new)?,
+            }
+            fs::rename(&new, &store)?;
+            File::open(&self.path)?.sync_all()?;
+        }
+        let logs = LogFiles::read(&store)?;
+        // The engine may not expect what it finds.
+        let opened = catch_unwind(|| Store::open(&store));
+        let opened = opened.unwrap_or(Err(Corrupt("its storage engine gives it up").into()))?;
+        let CutOff { bytes, commits } = logs.cut_off()?;
+        if commits > 1 && !may_lose {
+            drop(opened);
+            // It is not herald that decides to do without them.
+            logs.restore()?;
+            return Err(StoreError::Damaged { commits });
+        }
+        if bytes > 0 {
+            log::warn!("repaired the end of the journal {self}: bytes={bytes} commits={commits}");
+        }
+        Ok(opened)
+    }
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}

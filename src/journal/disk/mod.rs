@@ -1,0 +1,264 @@
+//! The journal on disk: in a directory, with the storage engine fjall.
+//!
+//! One thread orders what is published and commits it: all that has come in meanwhile at once, so
+//! that many publishers share the wait for the disk. What is committed is first in memory, where
+//! most readers find what they want, and read from the disk by others.
+
+mod commit;
+mod directory;
+mod error;
+mod index;
+mod receipt_log;
+mod state;
+mod store;
+mod wal;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::{
+    Batch, Entry, Journal, JournalError, Kept, Listener, Placement, Reading, Receipt, Seat, Start,
+    gauge::Gauge,
+    intake::Arrival,
+    layered::Layered,
+    reader::{self, Candidates, Entries},
+    recent::Recent,
+};
+use crate::{
+    channel::{Channel, Selector, View},
+    config::{History, SyncPolicy},
+    id::{EventId, OwnId},
+};
+use commit::{Committer, Desk, Message, Open, Order};
+use directory::Directory;
+use error::StoreError;
+use store::Store;
+
+/// The newest events that are in memory too, in bytes.
+const RECENT_BYTES: usize = 32 * 1024 * 1024;
+
+/// The bytes of publications that may wait for the commit thread.
+const ROOM: usize = 64 * 1024 * 1024;
+
+/// How many read from the disk at once.
+const READERS: usize = 8;
+
+/// A journal in a directory.
+pub(crate) struct DiskJournal {
+    max_age: Duration,
+    gauge: Gauge,
+    room: Arc<Semaphore>,
+    committer: mpsc::Sender<Message>,
+    is_ready: Arc<AtomicBool>,
+    entries: Layered<Archive>,
+}
+
+impl DiskJournal {
+    /// Opens the journal at `path`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// The directory cannot be used; the text names it, and says why.
+    pub(crate) fn open(
+        path: &Path,
+        history: History,
+        sync: SyncPolicy,
+    ) -> Result<Self, JournalError> {
+        let recent = History { bytes: history.bytes.min(RECENT_BYTES), ..history.clone() };
+        Self::open_with(path, history, recent, sync)
+    }
+
+    /// The same with bounds for what is in memory, too.
+    pub(crate) fn open_with(
+        path: &Path,
+        history: History,
+        recent: History,
+        sync: SyncPolicy,
+    ) -> Result<Self, JournalError> {
+        let unavailable =
+            |error: StoreError| JournalError::Unavailable(format!("{}: {error}", path.display()));
+        let directory = Directory::take(path).map_err(unavailable)?;
+        let (store, open) = Open::new(&directory, &history, sync).map_err(unavailable)?;
+        let recent = newest(&store, recent).map_err(unavailable)?;
+        let (door, archive) = watch::channel(Some(store));
+        let archive = Archive { door: archive, readers: Arc::new(Semaphore::new(READERS)) };
+        let (max_age, gauge) = (history.age, recent.gauge());
+        let is_ready = Arc::new(AtomicBool::new(true));
+        let (sender, messages) = mpsc::channel();
+        let committer = Committer {
+            directory,
+            history,
+            sync,
+            recent: recent.clone(),
+            door,
+            is_ready: is_ready.clone(),
+            desk: Desk::Open(open.into()),
+        };
+        thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || committer.run(&messages))
+            .map_err(|error| unavailable(error.into()))?;
+        Ok(Self {
+            max_age,
+            gauge,
+            room: Arc::new(Semaphore::new(ROOM)),
+            committer: sender,
+            is_ready,
+            entries: Layered::new(recent, archive),
+        })
+    }
+}
+
+/// The newest events of the store, within bounds.
+fn newest(store: &Store, bounds: History) -> Result<Recent, StoreError> {
+    let entries = store.last_entries(bounds.bytes)?;
+    let first = entries.first().map_or(EventId::MAX, |entry| entry.id);
+    let recent = Recent::new(bounds, store.preceding(first)?);
+    recent.take(&entries.into_iter().map(Arc::new).collect());
+    Ok(recent)
+}
+
+impl Journal for DiskJournal {
+    fn append(&self, batch: Batch) -> BoxFuture<'_, Result<Receipt, JournalError>> {
+        async move {
+            let arrival = Arrival::from(batch);
+            self.gauge.room().await;
+            let bytes = arrival.bytes().clamp(1, ROOM) as u32;
+            let room = self.room.clone().acquire_many_owned(bytes).await;
+            let (answer, receipt) = oneshot::channel();
+            let order = Order { arrival, answer, _room: room.map_err(|_| JournalError::Closed)? };
+            self.committer.send(Message::Append(order)).map_err(|_| JournalError::Closed)?;
+            receipt.await.unwrap_or(Err(JournalError::Closed))
+        }
+        .boxed()
+    }
+
+    fn place<'a>(
+        &'a self,
+        start: &'a Start,
+        selector: &'a Selector,
+        view: &'a View,
+    ) -> BoxFuture<'a, Result<Placement, JournalError>> {
+        reader::place(&self.entries, start, selector, view).boxed()
+    }
+
+    fn page(
+        &self,
+        selector: &Selector,
+        view: &View,
+        after: EventId,
+        most: usize,
+    ) -> BoxFuture<'static, Result<Reading, JournalError>> {
+        let (entries, selector, view) = (self.entries.clone(), selector.clone(), view.clone());
+        async move { reader::page(&entries, &selector, &view, after, most).await }.boxed()
+    }
+
+    fn join(&self, listener: Box<dyn Listener>) -> (Seat, EventId) {
+        self.entries.recent.join(listener)
+    }
+
+    fn channels(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> BoxFuture<'static, Result<BTreeMap<Channel, Kept>, JournalError>> {
+        let archive = self.entries.archive.clone();
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        async move { archive.read(move |store| store.channels(&prefix, &after, limit)).await }
+            .boxed()
+    }
+
+    fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(SeqCst)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        let (answer, closed) = oneshot::channel();
+        // It may have been closed before.
+        let _ = self.committer.send(Message::Close(answer));
+        async move { closed.await.unwrap_or(Ok(())) }.boxed()
+    }
+}
+
+/// The store, to be read off the workers. Waits for it while it is away.
+#[derive(Clone)]
+struct Archive {
+    door: watch::Receiver<Option<Arc<Store>>>,
+    readers: Arc<Semaphore>,
+}
+
+impl Archive {
+    async fn store(&self) -> Result<Arc<Store>, JournalError> {
+        let mut door = self.door.clone();
+        let store = door.wait_for(Option::is_some).await.map_err(|_| JournalError::Closed)?;
+        store.clone().ok_or(JournalError::Closed)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let _turn = self.readers.acquire().await.map_err(|_| JournalError::Closed)?;
+        let store = self.store().await?;
+        let found = tokio::task::spawn_blocking(move || look(&store)).await;
+        let found = found.map_err(|error| JournalError::Unavailable(error.to_string()))?;
+        found.map_err(|error| {
+            log::error!("journal cannot be read: {error}");
+            JournalError::Unavailable(error.to_string())
+        })
+    }
+}
+
+impl Entries for Archive {
+    async fn head(&self) -> Result<EventId, JournalError> {
+        Ok(self.store().await?.ends().head)
+    }
+
+    async fn floor(&self) -> Result<EventId, JournalError> {
+        Ok(self.store().await?.ends().floor)
+    }
+
+    async fn holds(&self, id: EventId) -> Result<bool, JournalError> {
+        self.read(move |store| store.holds(id)).await
+    }
+
+    async fn preceding(&self, id: EventId) -> Result<EventId, JournalError> {
+        self.read(move |store| store.preceding(id)).await
+    }
+
+    async fn after(&self, selector: &Selector, after: EventId) -> Result<Candidates, JournalError> {
+        let selector = selector.clone();
+        self.read(move |store| store.after(&selector, after)).await
+    }
+
+    async fn before(
+        &self,
+        selector: &Selector,
+        before: EventId,
+    ) -> Result<Vec<Arc<Entry>>, JournalError> {
+        let selector = selector.clone();
+        self.read(move |store| store.before(&selector, before)).await
+    }
+
+    async fn carriers(&self, own: &OwnId, after: EventId) -> Result<Vec<Arc<Entry>>, JournalError> {
+        let own = own.clone();
+        self.read(move |store| store.carriers(&own, after)).await
+    }
+}
