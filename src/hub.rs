@@ -15,6 +15,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 pub use crate::admission::Refusal;
+#[cfg(feature = "redis")]
+use crate::journal::RedisJournal;
 use crate::{
     admission::{ASKING_SHARE, Admission},
     broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
@@ -61,6 +63,21 @@ impl Hub {
         config: HubConfig,
     ) -> Result<Self, JournalError> {
         Ok(Self::new(DiskJournal::open(path, history, sync)?, config))
+    }
+
+    /// A hub that shares its events with every other whose journal is at the same URL, such as
+    /// `redis://user:password@host:6379/0?key=herald` (with `rediss` for TLS). Waits until the Redis
+    /// can be reached.
+    ///
+    /// # Errors
+    /// The URL is none, the Redis refuses, or what is under the key is not a journal's.
+    #[cfg(feature = "redis")]
+    pub async fn on_redis(
+        url: &str,
+        history: History,
+        config: HubConfig,
+    ) -> Result<Self, JournalError> {
+        Ok(Self::new(RedisJournal::open(url, history).await?, config))
     }
 
     pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {
@@ -330,7 +347,7 @@ mod tests {
     use crate::{
         config::History,
         event::Event,
-        journal::{Listener, MemoryJournal, News},
+        journal::{Listener, Lost, MemoryJournal, News},
     };
 
     fn channel(name: &str) -> Channel {
@@ -377,6 +394,8 @@ mod tests {
         fn hear(&self, _: News) -> bool {
             true
         }
+
+        fn lose(&self, _: Lost) {}
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
+#[cfg(feature = "redis")]
+use crate::journal::RedisJournal;
 use crate::{
     channel::{Channel, Pattern, Selector, View},
     config::{History, HubConfig},
@@ -25,7 +27,8 @@ use crate::{
     hub::{Hub, PublishError},
     id::{EventId, LastEventId, OwnId, WireId},
     journal::{
-        Batch, Entry, IdempotencyKey, Journal, Listener, MemoryJournal, News, Receipt, Seat, Start,
+        Batch, Entry, IdempotencyKey, Journal, Listener, Lost, MemoryJournal, News, Receipt, Seat,
+        Start,
     },
     subscriber::{Subscriber, Subscription},
 };
@@ -123,6 +126,10 @@ impl Listener for Log {
     fn hear(&self, news: News) -> bool {
         self.0.lock().extend(news.entries().iter().cloned());
         true
+    }
+
+    fn lose(&self, lost: Lost) {
+        panic!("lost {lost:?}");
     }
 }
 
@@ -634,9 +641,9 @@ fn json(data: &str) -> serde_json::Value {
     serde_json::from_str(data).unwrap()
 }
 
-fn hold_to_the_model(journal: impl Journal, steps: Vec<Step>) {
+fn hold_to_the_model<J: Journal>(open: impl AsyncFnOnce() -> J, steps: Vec<Step>) {
     actix_web::rt::System::new().block_on(async {
-        let mut world = World::new(journal);
+        let mut world = World::new(open().await);
         for step in steps {
             world.take(step).await;
         }
@@ -644,29 +651,85 @@ fn hold_to_the_model(journal: impl Journal, steps: Vec<Step>) {
     });
 }
 
+fn history(events: usize) -> History {
+    History { events, ..History::default() }
+}
+
 proptest! {
     #[test]
     fn a_hub_in_memory_does_what_the_model_says(steps in prop::collection::vec(step(), 1..120)) {
-        hold_to_the_model(MemoryJournal::new(history(KEPT)), steps);
+        hold_to_the_model(async || MemoryJournal::new(history(KEPT)), steps);
     }
 }
 
-#[cfg(feature = "disk")]
+// These have little in memory, so that they are read themselves.
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    #[cfg(feature = "disk")]
     #[test]
     fn a_hub_on_disk_does_what_the_model_says(
         steps in prop::collection::vec(step(), 1..120),
         in_memory in 1..KEPT,
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let (path, recent) = (directory.path(), history(in_memory));
-        let journal = DiskJournal::open_with(path, history(KEPT), recent, SyncPolicy::Never);
-        hold_to_the_model(journal.unwrap(), steps);
+        let open = async || {
+            let (path, recent) = (directory.path(), history(in_memory));
+            DiskJournal::open_with(path, history(KEPT), recent, SyncPolicy::Never).unwrap()
+        };
+        hold_to_the_model(open, steps);
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn a_hub_on_redis_does_what_the_model_says(
+        steps in prop::collection::vec(step(), 1..120),
+        in_memory in 1..KEPT,
+    ) {
+        let open = async || {
+            let url = redis_server::url_of_a_new_key();
+            RedisJournal::open_with(&url, history(KEPT), history(in_memory)).await.unwrap()
+        };
+        hold_to_the_model(open, steps);
     }
 }
 
-fn history(events: usize) -> History {
-    History { events, ..History::default() }
+/// One Redis for all cases of this process.
+#[cfg(feature = "redis")]
+mod redis_server {
+    use std::{
+        process::{Child, Command, Stdio},
+        sync::{
+            LazyLock,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        thread,
+        time::Duration,
+    };
+
+    use tempfile::TempDir;
+
+    static SERVER: LazyLock<(TempDir, Child)> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        // A static is not dropped: it ends when this process does.
+        let server = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "redis-server", "--port", "0", "--save", "", "--dir"])
+            .arg(directory.path())
+            .arg("--unixsocket")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while !socket.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        (directory, server)
+    });
+    static KEYS: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn url_of_a_new_key() -> String {
+        let socket = SERVER.0.path().join("socket");
+        format!("redis+unix://{}?key=model-{}", socket.display(), KEYS.fetch_add(1, SeqCst))
+    }
 }

@@ -148,6 +148,9 @@ impl Subscriber {
                 self.cursor = next.before();
                 return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
             }
+            Read::Cut => {
+                return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
+            }
             Read::Leave { through } => {
                 self.cursor = through;
                 self.is_dismissed = true;
@@ -189,6 +192,8 @@ impl Subscriber {
                     poll = Poll::Pending;
                 }
             }
+            // It hears that it is still connected.
+            Poll::Ready(Ok(Reading::Away)) => self.rest = frame::PING,
             Poll::Ready(Ok(Reading::Overrun { floor, gap })) => {
                 let after = LastEventId::Hub(self.told);
                 self.take(frame::gap(&after, gap.oldest.as_ref(), floor), 0, floor, floor);

@@ -17,6 +17,7 @@ use slab::Slab;
 use crate::{
     frame::{Frames, HAND_OUT},
     id::EventId,
+    journal::Lost,
 };
 
 /// The most frames in a ring.
@@ -47,6 +48,8 @@ pub(crate) struct Feed {
     beat: Beat,
     /// How many spans of time have ended since the last traffic.
     spans: u32,
+    /// The last ids that the journal has lost.
+    lost: Option<Lost>,
 }
 
 #[derive(Debug)]
@@ -107,6 +110,8 @@ pub(crate) enum Read {
     Parked,
     /// The ring left the cursor behind: read the journal from before this event.
     Behind(EventId),
+    /// The journal has lost events that were read here: ask it how to go on.
+    Cut,
     /// The subscriber has had everything up to `through` and shall leave.
     Leave { through: EventId },
 }
@@ -127,6 +132,7 @@ impl Feed {
             joined: None,
             beat: Beat { number: 0, position: None },
             spans: 0,
+            lost: None,
         }
     }
 
@@ -190,6 +196,20 @@ impl Feed {
         true
     }
 
+    /// Goes on after what the journal still has: everybody has to ask it where they are.
+    pub(crate) fn cut(&mut self, lost: Lost) {
+        self.ring.clear();
+        self.ring_bytes = 0;
+        (self.complete_from, self.newest) = (lost.after, lost.after);
+        self.caught_up.clear();
+        self.overrun.clear();
+        self.joined = None;
+        self.beat.position = None;
+        self.subscribers.iter_mut().for_each(|(_, slot)| slot.attached = None);
+        self.generation += 1;
+        self.lost = Some(lost);
+    }
+
     /// Asks up to `count` subscribers to leave once they have everything, `head` being the newest
     /// event this feed was asked about. Returns how many it asked, and whom to wake.
     pub(crate) fn dismiss(
@@ -211,7 +231,8 @@ impl Feed {
 
     /// Lets subscriber `key` read from here what comes after `cursor`, if all of that is here.
     pub(crate) fn attach(&mut self, key: usize, cursor: EventId) -> bool {
-        let whole = cursor >= self.complete_from;
+        let is_lost = self.lost.is_some_and(|lost| lost.has(cursor));
+        let whole = cursor >= self.complete_from && !is_lost;
         if whole {
             self.settle(cursor);
             self.subscribers[key].attached = Some(cursor);
@@ -221,6 +242,9 @@ impl Feed {
 
     /// What there is after `cursor`, where subscriber `key` is attached: at most `most` events.
     pub(crate) fn read(&mut self, key: usize, cursor: EventId, most: usize, waker: &Waker) -> Read {
+        if self.subscribers[key].attached.is_none() {
+            return Read::Cut;
+        }
         debug_assert_eq!(self.subscribers[key].attached, Some(cursor));
         if cursor < self.complete_from {
             self.subscribers[key].attached = None;
@@ -412,6 +436,30 @@ mod tests {
 
     fn id(number: u64) -> EventId {
         EventId::new(1, number)
+    }
+
+    #[test]
+    fn what_was_read_of_lost_events_does_not_count_here_any_more() {
+        let mut feed = Feed::new(id(0));
+        let (reader, woken) = parked(&mut feed, 0);
+        let other = feed.enter();
+        feed.push(id(1), Bytes::from_static(b"1"));
+        feed.push(id(2), Bytes::from_static(b"2"));
+        let waker = woken.clone().into();
+        assert!(matches!(feed.read(reader, id(0), 9, &waker), Read::Events { events: 2, .. }));
+        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Parked));
+        let before = woken.0.load(SeqCst);
+        feed.cut(Lost { after: id(1), upto: id(2) });
+        while wake_one(&mut feed) {}
+        assert_eq!(woken.0.load(SeqCst), before + 1);
+        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Cut));
+        assert!(!feed.attach(other, id(2)), "it must not wait for an id above the lost one");
+        assert!(feed.attach(reader, id(1)));
+        feed.push(id(3), Bytes::from_static(b"3"));
+        let read = feed.read(reader, id(1), 9, &waker);
+        assert!(matches!(read, Read::Events { through, .. } if through == id(3)));
+        feed.leave(reader);
+        feed.leave(other);
     }
 
     fn parked(feed: &mut Feed, cursor: u64) -> (usize, Arc<Count>) {

@@ -7,7 +7,7 @@ use actix::Message;
 use super::SeatInFeed;
 use crate::{
     channel::{Channel, Selector, View},
-    journal::News,
+    journal::{Lost, News},
 };
 
 /// A subscriber wants to read events of `selector` that `view` shows: finds or opens the feed.
@@ -33,6 +33,13 @@ impl Message for Release {
 pub(crate) struct Broadcast(pub(crate) News);
 
 impl Message for Broadcast {
+    type Result = ();
+}
+
+/// The journal has lost events.
+pub(crate) struct Lose(pub(crate) Lost);
+
+impl Message for Lose {
     type Result = ();
 }
 

@@ -26,13 +26,13 @@ use crate::{
     channel::{Channel, Selector, View},
     frame,
     id::EventId,
-    journal::{Journal, Listener, News, Seat},
+    journal::{Journal, Listener, Lost, News, Seat},
 };
 
 pub(crate) use feed::{Feed, Read};
 #[cfg(test)]
 pub(crate) use messages::Die;
-pub(crate) use messages::{Broadcast, Count, Drain, Named, Ping, Register, Release};
+pub(crate) use messages::{Broadcast, Count, Drain, Lose, Named, Ping, Register, Release};
 use router::{FeedKey, Router};
 
 /// Into how many slices a crowd is cut: between two of them publishes are taken in, so that those
@@ -234,6 +234,10 @@ impl Listener for Addr<Broadcaster> {
         self.do_send(Broadcast(news));
         self.connected()
     }
+
+    fn lose(&self, lost: Lost) {
+        self.do_send(Lose(lost));
+    }
 }
 
 impl Handler<Register> for Broadcaster {
@@ -286,6 +290,20 @@ impl Handler<Broadcast> for Broadcaster {
         }
         self.found = found;
         self.seat.handled(&news);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Lose> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, Lose(lost): Lose, ctx: &mut Self::Context) {
+        self.head = lost.after;
+        let keys: Vec<_> = self.feeds.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.feeds[key].feed.lock().cut(lost);
+            self.stir(key);
+        }
         self.flush(ctx);
     }
 }

@@ -15,8 +15,15 @@ use super::{
 
 #[derive(Args, Debug)]
 pub(super) struct JournalArgs {
-    /// Where events are kept: `memory`, or `disk:PATH` for a directory that outlives a restart
-    #[arg(long, env = "HERALD_JOURNAL", default_value = "memory", value_name = "WHERE")]
+    /// Where events are kept: `memory`; `disk:PATH`, a directory, to outlive a restart; or a
+    /// `redis://` or `rediss://` URL, to share them with other nodes
+    #[arg(
+        long,
+        env = "HERALD_JOURNAL",
+        hide_env_values = true,
+        default_value = "memory",
+        value_name = "WHERE"
+    )]
     journal: Place,
     /// When the disk is synced: `always` before a publication is acknowledged, `interval:100ms`, or
     /// `never`; the last two can lose events when the machine goes down
@@ -29,7 +36,7 @@ pub(super) struct JournalArgs {
     #[arg(long, env = "HERALD_HISTORY_AGE", default_value = "1h", value_parser = span, value_name = "TIME")]
     history_age: Duration,
     /// Keep at most so many bytes; KiB, MiB and GiB are understood [default: 64MiB in memory, 1GiB
-    /// on disk]
+    /// on disk, 256MiB in Redis]
     #[arg(long, env = "HERALD_HISTORY_BYTES", value_parser = bytes, value_name = "BYTES")]
     history_bytes: Option<usize>,
 }
@@ -39,6 +46,20 @@ enum Place {
     Memory,
     #[cfg(feature = "disk")]
     Disk(PathBuf),
+    #[cfg(feature = "redis")]
+    Redis(Url),
+}
+
+/// It may have a password in it.
+#[derive(Clone)]
+#[cfg(feature = "redis")]
+struct Url(String);
+
+#[cfg(feature = "redis")]
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("redis")
+    }
 }
 
 impl FromStr for Place {
@@ -49,20 +70,26 @@ impl FromStr for Place {
             None if text == "memory" => Ok(Self::Memory),
             #[cfg(feature = "disk")]
             Some(("disk", path)) if !path.is_empty() => Ok(Self::Disk(path.into())),
-            _ => Err("must be memory or disk:PATH".into()),
+            #[cfg(feature = "redis")]
+            Some(("redis" | "rediss" | "redis+unix", _)) => Ok(Self::Redis(Url(text.into()))),
+            _ => Err("must be memory, disk:PATH, or redis://HOST".into()),
         }
     }
 }
 
 impl JournalArgs {
     /// A hub with this journal.
-    pub(super) fn open(&self, config: HubConfig) -> Result<Hub, Error> {
+    pub(super) async fn open(&self, config: HubConfig) -> Result<Hub, Error> {
         match &self.journal {
             Place::Memory => Ok(Hub::in_memory(self.history(64 << 20), config)),
             #[cfg(feature = "disk")]
             Place::Disk(path) => {
                 let hub = Hub::on_disk(path, self.history(1 << 30), self.sync, config);
-                Ok(hub.map_err(|error| format!("{error}"))?)
+                Ok(hub?)
+            }
+            #[cfg(feature = "redis")]
+            Place::Redis(Url(url)) => {
+                Ok(Hub::on_redis(url, self.history(256 << 20), config).await?)
             }
         }
     }

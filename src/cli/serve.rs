@@ -95,8 +95,11 @@ impl Serve {
                     .map_err(|error| format!("{error} (--admin off does without)"))?,
             ),
         };
-        let hub = self.journal.open(self.hub_config())?;
         let mut signals = Signals::new()?;
+        let hub = tokio::select! {
+            hub = self.journal.open(self.hub_config()) => hub?,
+            _ = signals.next() => return Ok(()),
+        };
         let mut more_signals = Signals::new()?;
         announce(&listener, admin.as_ref())?;
         let shutdown = async move {

@@ -20,8 +20,8 @@ pub(super) struct Intake {
 
 /// A publication on its way into the journal.
 pub(super) struct Arrival {
-    drafts: Vec<Draft>,
-    key: Option<(IdempotencyKey, Fingerprint)>,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
 }
 
 impl From<Batch> for Arrival {
@@ -32,7 +32,6 @@ impl From<Batch> for Arrival {
     }
 }
 
-#[cfg(feature = "disk")]
 impl Arrival {
     /// About what it takes in memory.
     pub(super) fn bytes(&self) -> usize {
@@ -46,7 +45,6 @@ pub(super) struct Accepted {
     pub(super) news: News,
     pub(super) receipt: Receipt,
     /// If it is no repetition, the key that it came with.
-    #[cfg_attr(not(feature = "disk"), expect(dead_code, reason = "not needed in memory alone"))]
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
 }
 

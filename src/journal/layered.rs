@@ -15,7 +15,7 @@ use futures_util::{
 use parking_lot::Mutex;
 
 use super::{
-    Entry, JournalError,
+    Entry, JournalError, Lost,
     log::Log,
     reader::{Candidates, Ends, Entries},
     recent::Recent,
@@ -27,6 +27,8 @@ use crate::{
 
 /// Memory for what was read of the archive.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// About what a span takes without entries: selectors may be long.
+const SPAN_BYTES: usize = 1024;
 
 /// Recent entries, and an archive that has them and those before them. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +36,12 @@ pub(super) struct Layered<A> {
     pub(super) recent: Recent,
     pub(super) archive: A,
     reads: Arc<Mutex<Reads>>,
+}
+
+/// Where all entries are.
+pub(super) trait Archive: Entries + Clone + 'static {
+    /// The floor, as far as it is known without asking.
+    fn known_floor(&self) -> EventId;
 }
 
 /// What is being read of the archive, and what was.
@@ -44,17 +52,19 @@ struct Reads {
     /// The spans' selectors, oldest first.
     order: VecDeque<(Selector, EventId)>,
     bytes: usize,
+    /// How often it was all forgotten.
+    losses: usize,
 }
 
 type Read = Shared<BoxFuture<'static, Result<Candidates, JournalError>>>;
 
-/// All entries of a selection above `after` and up to the last of them.
+/// All entries of a selection above `after`, up to where they are known.
 struct Span {
     after: EventId,
     candidates: Candidates,
 }
 
-impl<A: Entries + Clone + 'static> Layered<A> {
+impl<A: Archive> Layered<A> {
     pub(super) fn new(recent: Recent, archive: A) -> Self {
         Self { recent, archive, reads: Arc::default() }
     }
@@ -66,20 +76,33 @@ impl<A: Entries + Clone + 'static> Layered<A> {
     ) -> Result<Candidates, JournalError> {
         let read = {
             let mut reads = self.reads.lock();
-            if let Some(found) = reads.find(selector, after) {
+            if after >= self.archive.known_floor()
+                && let Some(found) = reads.find(selector, after)
+            {
                 return Ok(found);
             }
             let key = (selector.clone(), after);
-            reads.under_way.entry(key.clone()).or_insert_with(|| self.read(key)).clone()
+            let losses = reads.losses;
+            reads.under_way.entry(key.clone()).or_insert_with(|| self.read(key, losses)).clone()
         };
         read.await
     }
 
-    fn read(&self, (selector, after): (Selector, EventId)) -> Read {
+    /// Forgets what was read before entries were lost.
+    pub(super) fn lose(&self, lost: Lost) {
+        let mut reads = self.reads.lock();
+        *reads = Reads { losses: reads.losses + 1, ..Reads::default() };
+        self.recent.lose(lost);
+    }
+
+    fn read(&self, (selector, after): (Selector, EventId), losses: usize) -> Read {
         let (archive, reads) = (self.archive.clone(), self.reads.clone());
         async move {
             let found = archive.after(&selector, after).await;
-            reads.lock().finish((selector, after), &found);
+            let mut reads = reads.lock();
+            if reads.losses == losses {
+                reads.finish((selector, after), &found);
+            }
             found
         }
         .boxed()
@@ -91,17 +114,26 @@ impl Reads {
     /// The entries after `after`, if they were read before.
     fn find(&self, selector: &Selector, after: EventId) -> Option<Candidates> {
         let spans = self.spans.get(selector)?;
-        let span = spans.iter().find(|span| span.after <= after && after < span.last())?;
-        let Candidates { entries, ends, .. } = &span.candidates;
+        let known = |span: &&Span| span.after <= after && after < span.candidates.through;
+        let Candidates { entries, through, floor, .. } = &spans.iter().find(known)?.candidates;
         let next = entries.partition_point(|entry| entry.id <= after);
-        Some(Candidates { entries: entries[next..].to_vec(), is_all: false, ends: *ends })
+        let entries = entries[next..].to_vec();
+        // More may have come since.
+        Some(Candidates { entries, through: *through, at_head: false, floor: *floor })
+    }
+
+    /// Whether somebody went on from `id`, or was given it.
+    fn has(&self, id: EventId) -> bool {
+        self.spans.values().flatten().any(|Span { after, candidates }| {
+            *after == id || candidates.entries.binary_search_by_key(&id, |entry| entry.id).is_ok()
+        })
     }
 
     fn finish(&mut self, key: (Selector, EventId), found: &Result<Candidates, JournalError>) {
         self.under_way.remove(&key);
-        // More may come after what is all for now, and nothing is gone from what is not.
         let Ok(candidates) = found else { return };
-        if candidates.is_all || candidates.ends.floor > key.1 {
+        // Where something is gone from it, it is to be told each time.
+        if candidates.floor > key.1 {
             return;
         }
         let span = Span { after: key.1, candidates: candidates.clone() };
@@ -126,16 +158,12 @@ impl Reads {
 }
 
 impl Span {
-    fn last(&self) -> EventId {
-        self.candidates.entries.last().map_or(self.after, |entry| entry.id)
-    }
-
     fn bytes(&self) -> usize {
-        self.candidates.entries.iter().map(|entry| entry.cost()).sum()
+        SPAN_BYTES + self.candidates.entries.iter().map(|entry| entry.cost()).sum::<usize>()
     }
 }
 
-impl<A: Entries + Clone + 'static> Entries for Layered<A> {
+impl<A: Archive> Entries for Layered<A> {
     async fn head(&self) -> Result<EventId, JournalError> {
         self.recent.head().await
     }
@@ -151,6 +179,7 @@ impl<A: Entries + Clone + 'static> Entries for Layered<A> {
         };
         match self.recent.read(recent) {
             Some(holds) => Ok(holds),
+            None if id >= self.archive.known_floor() && self.reads.lock().has(id) => Ok(true),
             None => self.archive.holds(id).await,
         }
     }

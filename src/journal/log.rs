@@ -70,6 +70,22 @@ impl Log {
         self.entries.push_back(entry);
     }
 
+    /// Forgets what comes after `to`, and goes on from there; keeps nothing if it is below it all.
+    pub(super) fn cut(&mut self, to: EventId) {
+        let kept: Vec<_> = self.entries.iter().filter(|entry| entry.id <= to).cloned().collect();
+        let is_kept = kept.last().is_some_and(|last| last.id == to) || to == self.ends.floor;
+        let floor = if is_kept { self.ends.floor } else { to };
+        *self = Self::new(self.history.clone(), floor);
+        if is_kept {
+            kept.into_iter().for_each(|entry| self.keep(entry));
+        }
+    }
+
+    /// The ids that are kept, in order.
+    pub(super) fn ids(&self) -> Vec<EventId> {
+        self.entries.iter().map(|entry| entry.id).collect()
+    }
+
     /// Lets go of what is beyond the history's bounds: all of it, so that who reads next has one
     /// floor and not a rising one.
     pub(super) fn evict(&mut self, now: u64) {
@@ -148,16 +164,19 @@ impl Log {
                 enough = HAND_OUT;
             }
         }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let Ends { floor, head } = self.ends;
+        let (mut entries, mut bytes): (Vec<Arc<Entry>>, _) = (Vec::new(), 0);
         for number in numbers {
-            if entries.len() == MAX_LOOK || bytes > enough {
-                return Candidates { entries, is_all: false, ends: self.ends };
+            if let Some(last) = entries.last()
+                && (entries.len() == MAX_LOOK || bytes > enough)
+            {
+                return Candidates { through: last.id, at_head: false, floor, entries };
             }
             let entry = self.entry(number);
             bytes += entry.frame.len();
             entries.push(entry.clone());
         }
-        Candidates { entries, is_all: true, ends: self.ends }
+        Candidates { entries, through: head, at_head: true, floor }
     }
 
     /// The last candidates for a selection before `before`, from the end.

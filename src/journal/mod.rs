@@ -1,12 +1,17 @@
 //! The journal: one ordered log of events, and the contract of whoever keeps it.
 
+#![cfg_attr(
+    not(all(feature = "disk", feature = "redis")),
+    allow(dead_code, reason = "each journal has needs of its own")
+)]
+
 #[cfg(feature = "disk")]
 mod codec;
 #[cfg(feature = "disk")]
 mod disk;
 mod gauge;
 mod intake;
-#[cfg(feature = "disk")]
+#[cfg(any(feature = "disk", feature = "redis"))]
 mod layered;
 mod log;
 mod memory;
@@ -14,17 +19,22 @@ mod merge;
 mod reader;
 mod receipts;
 mod recent;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "disk", feature = "redis"))]
+mod room;
 mod sequencer;
 
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::Hasher,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
+use fnv::FnvHasher;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
@@ -38,8 +48,10 @@ use crate::{
 #[cfg(feature = "disk")]
 pub(crate) use disk::DiskJournal;
 pub(crate) use memory::MemoryJournal;
+#[cfg(feature = "redis")]
+pub(crate) use redis::RedisJournal;
 use sequencer::Sequencer;
-pub(crate) use sequencer::{Listener, News, Seat};
+pub(crate) use sequencer::{Listener, Lost, News, Seat};
 
 /// The longest idempotency key, in bytes.
 pub(crate) const MAX_KEY_BYTES: usize = 256;
@@ -63,9 +75,12 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// order. `append` waits while the slowest listener is more than 4,096 events or 64 MiB behind; a
 /// listener that is gone is forgotten.
 ///
+/// A store that loses events it had acknowledged, as a Redis that fails over may, has its listeners
+/// told in between, and `page` tells the subscribers that have read of them.
+///
 /// # While the store is away
-/// `append` fails, so that its caller can say so; `place` and `page` wait, because a subscriber has
-/// nothing better to do.
+/// `append` fails, so that its caller can say so; `place` and `page` wait for a while, and for a
+/// reader that is caught up nothing changes.
 pub(crate) trait Journal: Send + Sync + 'static {
     /// Appends the events of a batch, in order, all or none.
     ///
@@ -159,7 +174,6 @@ impl IdempotencyKey {
 }
 
 /// An event that is encoded but for its id, to be given its place without further work.
-#[derive(Hash)]
 struct Draft {
     own_id: Option<OwnId>,
     channels: Vec<Channel>,
@@ -179,6 +193,12 @@ impl From<Event> for Draft {
 }
 
 impl Draft {
+    /// What its entry will count, or very nearly.
+    fn cost(&self) -> usize {
+        let id = self.own_id.as_ref().map_or(16, |own| own.as_text().len());
+        cost(self.body.len() + id + "id: \n".len(), &self.channels)
+    }
+
     fn at(self, id: EventId) -> Entry {
         let Self { own_id, channels, private, body } = self;
         let frame = match &own_id {
@@ -194,9 +214,19 @@ impl Draft {
 struct Fingerprint(u64);
 
 impl Fingerprint {
+    /// The same in every version and on every machine: stores outlive the process, and are shared.
     fn of(drafts: &[Draft]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        drafts.hash(&mut hasher);
+        let mut hasher = FnvHasher::default();
+        let mut write = |part: &[u8]| {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        };
+        for Draft { own_id, channels, private, body } in drafts {
+            write(own_id.as_ref().map_or("", |own| own.as_text()).as_bytes());
+            channels.iter().for_each(|channel| write(channel.as_str().as_bytes()));
+            write(&[u8::from(*private)]);
+            write(body);
+        }
         Self(hasher.finish())
     }
 }
@@ -226,7 +256,6 @@ impl Entry {
     }
 
     /// The event but for its id.
-    #[cfg(feature = "disk")]
     fn body(&self) -> &[u8] {
         frame::without_id(&self.frame)
     }
@@ -234,8 +263,7 @@ impl Entry {
     /// What the entry counts in the history's and the gauge's bytes: its frame as allocated, its
     /// channels' names, and 128 bytes for itself and for each channel.
     pub(crate) fn cost(&self) -> usize {
-        let channels = self.channels.iter().map(|channel| channel.as_str().len() + 128);
-        allocated(self.frame.len()) + channels.sum::<usize>() + 128
+        cost(self.frame.len(), &self.channels)
     }
 
     fn is_for(&self, selector: &Selector, view: &View) -> bool {
@@ -247,6 +275,11 @@ impl Entry {
 fn now_millis() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn cost(frame: usize, channels: &[Channel]) -> usize {
+    let channels = channels.iter().map(|channel| channel.as_str().len() + 128);
+    allocated(frame) + channels.sum::<usize>() + 128
 }
 
 /// What an allocator takes for so many bytes: the next quarter between two powers of two, as most
@@ -289,9 +322,11 @@ pub(crate) struct Gap {
 pub(crate) enum Reading {
     /// The next events.
     Page(Page),
-    /// Events after the cursor were evicted: go on from `floor`.
+    /// The store is away: ask again.
+    Away,
+    /// Events after the cursor were evicted, or those before it lost: go on from `floor`.
     Overrun {
-        /// The position before the oldest kept event.
+        /// The position before the oldest kept event, or before the first lost one.
         floor: EventId,
         /// What to tell the subscriber.
         gap: Gap,

@@ -68,9 +68,12 @@ pub(super) struct Ends {
 #[derive(Clone, Debug)]
 pub(super) struct Candidates {
     pub(super) entries: Vec<Arc<Entry>>,
-    /// There are no more up to the head.
-    pub(super) is_all: bool,
-    pub(super) ends: Ends,
+    /// They are all up to here.
+    pub(super) through: EventId,
+    /// And nothing followed yet.
+    pub(super) at_head: bool,
+    /// What comes after this is kept.
+    pub(super) floor: EventId,
 }
 
 /// Finds where a subscription begins.
@@ -111,7 +114,7 @@ pub(super) async fn page(
     most: usize,
 ) -> Result<Reading, JournalError> {
     let candidates = entries.after(selector, after).await?;
-    if after < candidates.ends.floor {
+    if after < candidates.floor {
         let (floor, gap) = gap(entries, selector, view).await?;
         return Ok(Reading::Overrun { floor, gap });
     }
@@ -126,19 +129,30 @@ async fn gap(
 ) -> Result<(EventId, Gap), JournalError> {
     let mut after = EventId::MIN;
     loop {
-        let candidates = entries.after(selector, after).await?;
-        let oldest = candidates.entries.iter().find(|entry| entry.is_for(selector, view));
-        match (oldest, candidates.entries.last()) {
-            (None, Some(last)) if !candidates.is_all => after = last.id,
-            (oldest, _) => {
-                let floor = entries.floor().await?;
-                // What was found may be evicted by now.
-                if oldest.is_none_or(|oldest| oldest.id > floor) {
-                    return Ok((floor, Gap { oldest: oldest.map(|entry| entry.wire_id()) }));
-                }
-                after = floor;
-            }
+        let oldest = first_after(entries, selector, view, after).await?;
+        let floor = entries.floor().await?;
+        // What was found may be evicted by now.
+        if oldest.as_ref().is_none_or(|oldest| oldest.id > floor) {
+            return Ok((floor, Gap { oldest: oldest.map(|entry| entry.wire_id()) }));
         }
+        after = floor;
+    }
+}
+
+/// The first event after `after` that may be seen.
+pub(super) async fn first_after(
+    entries: &impl Entries,
+    selector: &Selector,
+    view: &View,
+    mut after: EventId,
+) -> Result<Option<Arc<Entry>>, JournalError> {
+    loop {
+        let candidates = entries.after(selector, after).await?;
+        let first = candidates.entries.iter().find(|entry| entry.is_for(selector, view));
+        if first.is_some() || candidates.at_head {
+            return Ok(first.cloned());
+        }
+        after = candidates.through;
         tokio::task::yield_now().await;
     }
 }
@@ -213,18 +227,17 @@ fn page_of(
         compared += entry.channels.len() * selector.patterns().len();
         last = is_seen.then_some(entry.id).or(last);
     }
-    let through = match (unread, candidates.entries.last()) {
+    let through = match unread {
         // Only what comes before this entry has been dealt with, and all of that.
-        (Some(unread), _) => unread.before(),
-        (None, Some(last)) if !candidates.is_all => last.id,
-        _ => after.max(candidates.ends.head),
+        Some(unread) => unread.before(),
+        None => after.max(candidates.through),
     };
     Page {
         events: frames.count(),
         bytes: frames.join(),
         last,
         through,
-        at_head: unread.is_none() && candidates.is_all,
+        at_head: unread.is_none() && candidates.at_head,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
-    Entry, JournalError, Kept, Listener, News, Seat, Sequencer,
+    Entry, JournalError, Kept, Listener, Lost, News, Seat, Sequencer,
     gauge::Gauge,
     log::Log,
     now_millis,
@@ -59,6 +59,13 @@ impl Recent {
     /// The newest id.
     pub(super) fn newest(&self) -> EventId {
         self.read(Log::ends).head
+    }
+
+    /// Forgets what is lost, and tells the listeners.
+    pub(super) fn lose(&self, lost: Lost) {
+        let mut inner = self.0.lock();
+        inner.log.cut(lost.after);
+        inner.sequencer.dispatch_loss(lost);
     }
 
     pub(super) fn channels(

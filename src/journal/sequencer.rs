@@ -6,6 +6,7 @@ use super::{
     Entry,
     gauge::{Backlog, Gauge},
 };
+use crate::id::EventId;
 
 /// Events that were appended together, on their way to the listeners. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,24 @@ impl FromIterator<Arc<Entry>> for News {
 pub(crate) trait Listener: Send {
     /// Takes news in, without waiting. `false` if the listener is gone.
     fn hear(&self, news: News) -> bool;
+
+    /// Is told, between two news, that events are lost which it has heard of.
+    fn lose(&self, lost: Lost);
+}
+
+/// Events that a journal had, and has no more: its store has lost them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// What follows this is lost: it goes on from here.
+    pub(crate) after: EventId,
+    /// Up to the last that was heard of.
+    pub(crate) upto: EventId,
+}
+
+impl Lost {
+    pub(crate) fn has(self, id: EventId) -> bool {
+        self.after < id && id <= self.upto
+    }
 }
 
 /// Hands a journal's events to its listeners, in order.
@@ -65,6 +84,11 @@ impl Sequencer {
             }
             is_there
         });
+    }
+
+    /// Tells every listener of a loss.
+    pub(super) fn dispatch_loss(&self, lost: Lost) {
+        self.listeners.iter().for_each(|(listener, _)| listener.lose(lost));
     }
 
     /// The gauge, to be waited on without the lock over the sequencer.

@@ -17,6 +17,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::redis_server::RedisServer;
+
 /// Nothing here takes so long, unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -34,19 +36,28 @@ pub(crate) struct Hub {
 /// A new and empty journal.
 struct Journal {
     place: String,
-    _directory: TempDir,
+    _store: Store,
+}
+
+/// What is there as long as the journal.
+enum Store {
+    Disk(#[expect(dead_code, reason = "dropped at the end")] TempDir),
+    Redis(#[expect(dead_code, reason = "dropped at the end")] RedisServer),
 }
 
 impl Journal {
     /// The one that all tests shall run with which ask for no other.
-    fn of_this_run() -> Option<Self> {
-        let kind = std::env::var("HERALD_TEST_JOURNAL").ok()?;
-        let directory = tempfile::tempdir().unwrap();
-        match kind.as_str() {
-            "disk" => Some(Self {
-                place: format!("disk:{}", directory.path().display()),
-                _directory: directory,
-            }),
+    async fn of_this_run() -> Option<Self> {
+        match std::env::var("HERALD_TEST_JOURNAL").ok()?.as_str() {
+            "disk" => {
+                let directory = tempfile::tempdir().unwrap();
+                let place = format!("disk:{}", directory.path().display());
+                Some(Self { place, _store: Store::Disk(directory) })
+            }
+            "redis" => {
+                let redis = RedisServer::start().await;
+                Some(Self { place: redis.url(), _store: Store::Redis(redis) })
+            }
             other => panic!("HERALD_TEST_JOURNAL is {other}"),
         }
     }
@@ -72,7 +83,10 @@ impl Hub {
     /// Starts on a port that a hub of the same test has had.
     pub(crate) async fn start_on(port: u16, flags: &[&str]) -> Self {
         let mut herald = herald_on(port);
-        let journal = Journal::of_this_run().filter(|_| !flags.contains(&"--journal"));
+        let journal = match flags.contains(&"--journal") {
+            true => None,
+            false => Journal::of_this_run().await,
+        };
         herald.args(journal.iter().flat_map(|journal| ["--journal", &journal.place])).args(flags);
         Self { _journal: journal, ..Self::run(herald).await }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
+mod cable;
 mod channels;
 mod cli;
 mod clients;
@@ -12,8 +13,10 @@ mod durability;
 mod errors;
 mod hostile;
 mod hub;
+mod nodes;
 mod pipes;
 mod publish;
+mod redis_server;
 mod resume;
 mod stand_in;
 mod streams;

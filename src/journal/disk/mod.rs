@@ -33,9 +33,10 @@ use super::{
     Batch, Entry, Journal, JournalError, Kept, Listener, Placement, Reading, Receipt, Seat, Start,
     gauge::Gauge,
     intake::Arrival,
-    layered::Layered,
+    layered::{self, Layered},
     reader::{self, Candidates, Entries},
     recent::Recent,
+    room::Room,
 };
 use crate::{
     channel::{Channel, Selector, View},
@@ -50,9 +51,6 @@ use store::Store;
 /// The newest events that are in memory too, in bytes.
 const RECENT_BYTES: usize = 32 * 1024 * 1024;
 
-/// The bytes of publications that may wait for the commit thread.
-const ROOM: usize = 64 * 1024 * 1024;
-
 /// How many read from the disk at once.
 const READERS: usize = 8;
 
@@ -60,7 +58,7 @@ const READERS: usize = 8;
 pub(crate) struct DiskJournal {
     max_age: Duration,
     gauge: Gauge,
-    room: Arc<Semaphore>,
+    room: Room,
     committer: mpsc::Sender<Message>,
     is_ready: Arc<AtomicBool>,
     entries: Layered<Archive>,
@@ -113,7 +111,7 @@ impl DiskJournal {
         Ok(Self {
             max_age,
             gauge,
-            room: Arc::new(Semaphore::new(ROOM)),
+            room: Room::new(),
             committer: sender,
             is_ready,
             entries: Layered::new(recent, archive),
@@ -135,10 +133,9 @@ impl Journal for DiskJournal {
         async move {
             let arrival = Arrival::from(batch);
             self.gauge.room().await;
-            let bytes = arrival.bytes().clamp(1, ROOM) as u32;
-            let room = self.room.clone().acquire_many_owned(bytes).await;
+            let _room = self.room.enter(&arrival).await?;
             let (answer, receipt) = oneshot::channel();
-            let order = Order { arrival, answer, _room: room.map_err(|_| JournalError::Closed)? };
+            let order = Order { arrival, answer, _room };
             self.committer.send(Message::Append(order)).map_err(|_| JournalError::Closed)?;
             receipt.await.unwrap_or(Err(JournalError::Closed))
         }
@@ -223,6 +220,12 @@ impl Archive {
             log::error!("journal cannot be read: {error}");
             JournalError::Unavailable(error.to_string())
         })
+    }
+}
+
+impl layered::Archive for Archive {
+    fn known_floor(&self) -> EventId {
+        self.door.borrow().as_ref().map_or(EventId::MIN, |store| store.ends().floor)
     }
 }
 

@@ -129,16 +129,22 @@ impl Store {
     ) -> Result<Candidates, StoreError> {
         let Extent { ends, events, segments } = self.extent();
         let range = after.max(ends.floor).after()..=ends.head;
-        let pile = match self.indexes(selector, events)? {
-            None => Pile::of(self.all(&range))?,
+        let (pile, more) = match self.indexes(selector, events)? {
+            None => (Pile::of(self.all(&range))?, None),
             Some(channels) => {
                 let ids = self.index.on(&segments, &channels, &range, false)?;
-                Pile::of(self.each(ids.into_iter().map(Ok)))?
+                let more = ids.last().copied().filter(|_| ids.len() == MAX_LOOK);
+                (Pile::of(self.each(ids.into_iter().map(Ok)))?, more)
             }
         };
-        // What was evicted meanwhile may be missing, and the floor tells.
-        let ends = Ends { floor: self.ends().floor, ..ends };
-        Ok(Candidates { is_all: !pile.is_full(), entries: pile.entries, ends })
+        let cut = pile.entries.last().filter(|_| pile.is_full()).map(|last| last.id);
+        Ok(Candidates {
+            through: cut.or(more).unwrap_or(ends.head),
+            at_head: cut.or(more).is_none(),
+            entries: pile.entries,
+            // What was evicted meanwhile may be missing, and this tells.
+            floor: self.ends().floor,
+        })
     }
 
     pub(super) fn before(

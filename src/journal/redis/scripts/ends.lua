@@ -1,0 +1,9 @@
+-- Tells the floor and the head; whether an id is kept or the floor; and the last kept id below
+-- another, or else the floor.
+--
+-- ARGV: the two ids.
+evict()
+local id, before = ARGV[5], ARGV[6]
+local holds = id == floor or #redis.call("XRANGE", EVENTS, id, id) > 0
+local last = redis.call("XREVRANGE", EVENTS, "(" .. before, "-", "COUNT", 1)[1]
+return {floor, head, holds and 1 or 0, last and last[1] or floor}

@@ -1,0 +1,196 @@
+//! The tail: hands on what is appended to the stream, by this node or another, in its order.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, Value, aio::MultiplexedConnection};
+use tokio::sync::watch;
+
+use super::{
+    entry::{Link, array, links},
+    losses::Losses,
+    store::Store,
+};
+use crate::{
+    id::EventId,
+    journal::{
+        Entry, JournalError, Lost, News, gauge::Gauge, layered::Layered, reader::Entries,
+        recent::Recent,
+    },
+};
+
+/// The most entries that are read at once.
+const MOST: usize = 128;
+/// How long Redis waits for an entry before it answers that there is none.
+const BLOCK: Duration = Duration::from_secs(5);
+/// How much longer that may take.
+const SLACK: Duration = Duration::from_secs(3);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to wait before the next connection: longer each time, and at random, for other nodes
+/// come back at the same time.
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Tail {
+    pub(super) entries: Layered<Store>,
+    pub(super) gauge: Gauge,
+    pub(super) losses: Losses,
+    /// The newest id that this node has seen.
+    pub(super) seen: Arc<watch::Sender<EventId>>,
+    pub(super) is_ready: Arc<AtomicBool>,
+}
+
+impl Tail {
+    /// Follows the stream for ever, whatever happens to Redis.
+    pub(super) async fn run(self) -> Infallible {
+        let mut pause = MIN_PAUSE;
+        let mut told = String::new();
+        loop {
+            let Err(error) = self.follow().await;
+            if self.is_ready.swap(false, SeqCst) {
+                pause = MIN_PAUSE;
+                told.clear();
+            }
+            let error = error.to_string();
+            if told != error {
+                log::error!("{error}");
+                told = error;
+            }
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (2 * pause).min(MAX_PAUSE);
+        }
+    }
+
+    async fn follow(&self) -> Result<Infallible, JournalError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+            .set_response_timeout(Some(BLOCK + SLACK));
+        let client = &self.store().address().client;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = connection.map_err(|error| self.store().unavailable(error))?;
+        // What was there may be gone.
+        self.find_place().await?;
+        self.is_ready.store(true, SeqCst);
+        log::info!("following {}", self.store().address());
+        loop {
+            self.gauge.room().await;
+            let links = self.read(&mut connection).await?;
+            if links.is_empty() {
+                // Events grow too old while nobody publishes.
+                self.store().floor().await?;
+            }
+            self.take(links).await?;
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.entries.archive
+    }
+
+    fn recent(&self) -> &Recent {
+        &self.entries.recent
+    }
+
+    /// Waits for entries.
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Vec<Link>, JournalError> {
+        let answer = redis::cmd("XREAD")
+            .arg("COUNT")
+            .arg(MOST)
+            .arg("BLOCK")
+            .arg(BLOCK.as_millis() as u64)
+            .arg("STREAMS")
+            .arg(self.store().stream())
+            .arg(self.recent().newest().to_string())
+            .query_async(connection)
+            .await
+            .map_err(|error| self.store().unavailable(error))?;
+        if answer == Value::Nil {
+            return Ok(Vec::new());
+        }
+        let entries = || {
+            let stream = array(answer)?.pop()?;
+            links(array(array(stream)?.pop()?)?)
+        };
+        entries().ok_or_else(|| self.store().strange())
+    }
+
+    /// Hands entries on, as far as each follows the one before.
+    async fn take(&self, links: Vec<Link>) -> Result<(), JournalError> {
+        let mut entries = Vec::new();
+        let mut newest = self.recent().newest();
+        for Link { entry, after } in links {
+            if after != newest {
+                self.hand_on(std::mem::take(&mut entries));
+                if self.find_place().await? {
+                    return Ok(());
+                }
+            }
+            newest = entry.id;
+            entries.push(entry);
+        }
+        self.hand_on(entries);
+        Ok(())
+    }
+
+    fn hand_on(&self, entries: Vec<Arc<Entry>>) {
+        self.recent().take(&News::from_iter(entries));
+        self.has_seen(self.recent().newest());
+    }
+
+    fn has_seen(&self, id: EventId) {
+        self.seen.send_if_modified(|seen| {
+            let is_news = id > *seen;
+            *seen = id.max(*seen);
+            is_news
+        });
+    }
+
+    /// Makes sure that the newest event of this node is still in the stream, and nothing after it
+    /// is gone. If it is not, goes back to what is there, and returns `true`.
+    async fn find_place(&self) -> Result<bool, JournalError> {
+        let newest = self.recent().newest();
+        if self.store().holds(newest).await? {
+            return Ok(false);
+        }
+        let floor = self.store().floor().await?;
+        let after = if newest < floor { floor } else { self.last_common(floor).await? };
+        log::warn!(
+            "{} has lost events that this node has seen, or let go of some that it has not: \
+             after={after} upto={newest}",
+            self.store().address()
+        );
+        let lost = Lost { after, upto: newest };
+        // Later ids are above what was lost, so that they can be told from it.
+        self.has_seen(newest.after());
+        self.losses.add(lost);
+        self.entries.lose(lost);
+        Ok(true)
+    }
+
+    /// The newest event of this node that is still in the stream, or else the floor.
+    async fn last_common(&self, floor: EventId) -> Result<EventId, JournalError> {
+        let mut ids = self.recent().read(|log| log.ids());
+        ids.retain(|id| *id > floor);
+        // Of a prefix that is there, the end.
+        let (mut there, mut gone) = (0, ids.len());
+        while there < gone {
+            let middle = there.midpoint(gone);
+            if self.store().holds(ids[middle]).await? {
+                there = middle + 1;
+            } else {
+                gone = middle;
+            }
+        }
+        Ok(there.checked_sub(1).map_or(floor, |last| ids[last]))
+    }
+}
