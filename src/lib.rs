@@ -12,7 +12,9 @@
 //! * `id`, `channel`, `event`, [`config`]: values, parsed and validated once, at the edge. `frame`
 //!   is what goes on the wire, `grants` what a caller may do.
 //! * `journal`: the ordered log of events, and the contract of whoever keeps it. The journal is
-//!   the truth: appending gives an event its id and its place, and its *sequencer* hands it on.
+//!   the truth: appending gives an event its id and its place, and its *sequencer* hands it on. It
+//!   is in `memory`, on `disk` or in `redis`; the latter two have the newest events in memory, too,
+//!   and a `reader` finds places and makes pages of either.
 //! * `broadcaster`: an actor on each worker thread that owns the thread's subscribers. Those with
 //!   the same selection share a *feed*, a short ring of frames; a *flush* wakes its readers a
 //!   slice at a time.

@@ -218,3 +218,117 @@ impl<A: Archive> Entries for Layered<A> {
         self.archive.carriers(own, after).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{channel::Channel, config::History, event::Event, journal::Draft};
+
+    /// An archive of the entries 1 to 9, which answers when it is allowed to.
+    #[derive(Clone)]
+    struct Fake {
+        reads: Arc<AtomicUsize>,
+        gate: Arc<Semaphore>,
+    }
+
+    fn id(number: u64) -> EventId {
+        EventId::new(number, 0)
+    }
+
+    impl Archive for Fake {
+        fn known_floor(&self) -> EventId {
+            EventId::MIN
+        }
+    }
+
+    impl Entries for Fake {
+        async fn head(&self) -> Result<EventId, JournalError> {
+            Ok(id(9))
+        }
+
+        async fn floor(&self) -> Result<EventId, JournalError> {
+            Ok(EventId::MIN)
+        }
+
+        async fn holds(&self, id: EventId) -> Result<bool, JournalError> {
+            self.reads.fetch_add(1, SeqCst);
+            Ok(id == self::id(3))
+        }
+
+        async fn preceding(&self, _: EventId) -> Result<EventId, JournalError> {
+            Ok(EventId::MIN)
+        }
+
+        async fn after(&self, _: &Selector, after: EventId) -> Result<Candidates, JournalError> {
+            self.reads.fetch_add(1, SeqCst);
+            drop(self.gate.acquire().await);
+            let entry = |number| {
+                let event = Event::new(Channel::parse("a").unwrap(), "x");
+                Arc::new(Draft::from(event).at(id(number)))
+            };
+            let entries = (after.millis() + 1..10).map(entry).collect();
+            Ok(Candidates { entries, through: id(9), at_head: true, floor: EventId::MIN })
+        }
+
+        async fn before(&self, _: &Selector, _: EventId) -> Result<Vec<Arc<Entry>>, JournalError> {
+            Ok(Vec::new())
+        }
+
+        async fn carriers(&self, _: &OwnId, _: EventId) -> Result<Vec<Arc<Entry>>, JournalError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn layered(permits: usize) -> (Layered<Fake>, Arc<AtomicUsize>, Arc<Semaphore>) {
+        let (reads, gate) = (Arc::default(), Arc::new(Semaphore::new(permits)));
+        let archive = Fake { reads: Arc::clone(&reads), gate: gate.clone() };
+        (Layered::new(Recent::new(History::default(), id(9)), archive), reads, gate)
+    }
+
+    fn selector() -> Selector {
+        Channel::parse("a").unwrap().into()
+    }
+
+    async fn numbers(layered: &Layered<Fake>, after: u64) -> Vec<u64> {
+        let found = layered.after(&selector(), id(after)).await.unwrap();
+        assert_eq!(found.through, id(9));
+        found.entries.iter().map(|entry| entry.id.millis()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_many_ask_for_is_read_once() {
+        let (layered, reads, _) = layered(1);
+        for found in join_all((0..1_000).map(|_| numbers(&layered, 3))).await {
+            assert_eq!(found, [4, 5, 6, 7, 8, 9]);
+        }
+        assert_eq!(numbers(&layered, 7).await, [8, 9], "a part of what was read");
+        assert!(layered.holds(id(3)).await.unwrap() && layered.holds(id(5)).await.unwrap());
+        assert_eq!(reads.load(SeqCst), 1);
+        assert!(!layered.holds(id(2)).await.unwrap(), "not seen yet, and asked for");
+        assert_eq!(reads.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_loss_is_read_again() {
+        let (layered, reads, gate) = layered(0);
+        let early = tokio::spawn({
+            let layered = layered.clone();
+            async move { numbers(&layered, 3).await }
+        });
+        while reads.load(SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        layered.lose(Lost { after: id(5), upto: id(9) });
+        gate.add_permits(1);
+        early.await.unwrap();
+        numbers(&layered, 3).await;
+        assert_eq!(reads.load(SeqCst), 2);
+        numbers(&layered, 3).await;
+        assert_eq!(reads.load(SeqCst), 2);
+    }
+}

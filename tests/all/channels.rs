@@ -53,3 +53,25 @@ async fn the_list_is_paged_and_filtered() {
     assert_eq!(names("/channels?prefix=x/&limit=2&after=x/2").await, (vec!["x/3".into()], false));
     assert_eq!(names("/channels?after=x/3").await, (vec!["y".into()], false));
 }
+
+#[tokio::test]
+async fn what_the_history_has_let_go_of_is_not_listed() {
+    let hub = Hub::start_with(&["--history-events", "3"]).await;
+    for channel in ["a", "b", "b", "a", "c"] {
+        hub.publish(channel, "").await;
+    }
+    let listed = async || -> Vec<(String, u64)> {
+        let page = answered(hub.get("/channels")).await;
+        let channels = page["channels"].as_array().unwrap().iter();
+        let name_and_events = |info: &Value| {
+            (info["channel"].as_str().unwrap().to_owned(), info["events"].as_u64().unwrap())
+        };
+        channels.map(name_and_events).collect()
+    };
+    let named = |names: &[(&str, u64)]| -> Vec<(String, u64)> {
+        names.iter().map(|(name, events)| (name.to_string(), *events)).collect()
+    };
+    assert_eq!(listed().await, named(&[("a", 1), ("b", 1), ("c", 1)]));
+    hub.publish("c", "").await;
+    assert_eq!(listed().await, named(&[("a", 1), ("c", 2)]));
+}

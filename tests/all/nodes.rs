@@ -204,8 +204,12 @@ async fn a_redis_that_forgets_everything_is_told_to_every_subscriber() {
 async fn what_a_failover_loses_is_told_and_nothing_is_repeated() {
     let mut redis = RedisServer::start_with(&["--save", ""]).await;
     let hub = node(&redis).await;
+    hub.publish("other", "").await;
+    // The clock does not tell the next id from one before.
+    redis.run(&["hset", "{herald}:state", "head", "99999999999999-0"]).await;
     let mut stream = hub.subscribe("/events/demo").await;
     let kept = hub.publish("demo", "kept").await;
+    assert_eq!(kept, "99999999999999-1");
     redis.run(&["save"]).await;
     // Acknowledged, delivered, and not on the replica that takes over.
     let lost = hub.publish("demo", "lost").await;
@@ -216,6 +220,7 @@ async fn what_a_failover_loses_is_told_and_nothing_is_repeated() {
     assert_eq!(told.id.as_ref(), Some(&kept), "it goes on after what is common");
     assert_eq!(gap(told), json!({ "after": lost, "oldest": null }));
     let next = hub.publish("demo", "next").await;
+    assert_eq!((lost.as_str(), next.as_str()), ("99999999999999-2", "99999999999999-4"));
     assert_eq!(stream.data().await, "next");
     let mut resumed = hub.resume("/events/demo", &lost).await;
     let told = resumed.next().await;
