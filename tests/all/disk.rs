@@ -142,7 +142,11 @@ async fn refusal(directory: &TempDir) -> Option<String> {
     let mut process = herald.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     match within(lines.next_line()).await.unwrap() {
-        Some(_serves) => None,
+        Some(_serves) => {
+            // The directory is its own until it is gone.
+            process.kill().await.unwrap();
+            None
+        }
         None => Some(told(&within(process.wait_with_output()).await.unwrap())),
     }
 }
@@ -161,7 +165,9 @@ async fn a_damaged_log_is_refused_and_left_as_it_is() {
         for _ in 0..2 {
             let Some(told) = refusal(&directory).await else {
                 // What was changed does not matter.
-                assert_eq!(start(&directory).await.kept("/events/demo").await.len(), 20);
+                let hub = start(&directory).await;
+                assert_eq!(hub.kept("/events/demo").await.len(), 20);
+                hub.kill().await;
                 break;
             };
             assert!(told.contains(&directory.path().display().to_string()), "{told}");
