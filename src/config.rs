@@ -108,8 +108,9 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// The kernel's send buffer for each connection, in bytes.
     pub send_buffer: usize,
-    /// Answer requests of any `Host` and `Origin`, not only those from this machine's own pages.
-    pub any_origin: bool,
+    /// Pages of these origins may ask, such as `https://shop.example`; `*` stands for all, but
+    /// without their cookies.
+    pub origins: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -120,7 +121,7 @@ impl Default for ServerConfig {
             stall: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             send_buffer: 128 * 1024,
-            any_origin: false,
+            origins: Vec::new(),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Grants: what a caller may do.
 
-use crate::channel::{Channel, Pattern, Selector};
+use std::time::SystemTime;
 
-/// What a caller may subscribe and publish to.
+use crate::channel::{Channel, ChannelError, Pattern, Selector, View};
+
+/// What a caller may subscribe and publish to, who they are, and for how long.
 ///
 /// ```
 /// use herald::{Channel, Grants, Pattern};
 ///
 /// # fn grants() -> Result<Grants, herald::ChannelError> {
 /// let shopper = Grants::none()
+///     .user("42")?
 ///     .subscribe(Pattern::parse("offers/**")?)
-///     .subscribe(Channel::parse("user/42")?)
 ///     .publish(Channel::parse("chat")?);
 /// # Ok(shopper)
 /// # }
@@ -19,7 +21,13 @@ use crate::channel::{Channel, Pattern, Selector};
 #[derive(Clone, Debug)]
 pub struct Grants {
     subscribe: Reach,
+    /// Subscribing to the events that are not private.
+    subscribe_public: Reach,
     publish: Reach,
+    /// The caller's own channel.
+    own_channel: Option<Channel>,
+    is_anonymous: bool,
+    until: Option<SystemTime>,
 }
 
 /// Which channels.
@@ -32,12 +40,30 @@ enum Reach {
 impl Grants {
     /// Everything.
     pub fn all() -> Self {
-        Self { subscribe: Reach::All, publish: Reach::All }
+        Self { subscribe: Reach::All, publish: Reach::All, ..Self::none() }
     }
 
     /// Nothing.
     pub fn none() -> Self {
-        Self { subscribe: Reach::Only(Vec::new()), publish: Reach::Only(Vec::new()) }
+        Self {
+            subscribe: Reach::NOTHING,
+            subscribe_public: Reach::NOTHING,
+            publish: Reach::NOTHING,
+            own_channel: None,
+            is_anonymous: false,
+            until: None,
+        }
+    }
+
+    /// Nothing, to somebody who did not say who they are: what is refused them is answered with
+    /// 401, and not with 403.
+    pub fn anonymous() -> Self {
+        Self { is_anonymous: true, ..Self::none() }
+    }
+
+    /// The same, to somebody who has said who they are.
+    pub fn identified(self) -> Self {
+        Self { is_anonymous: false, ..self }
     }
 
     /// Adds subscribing to what `selector` takes in: its channels, its patterns, and narrower
@@ -47,15 +73,41 @@ impl Grants {
         self
     }
 
+    /// The same, but for private events.
+    pub fn subscribe_public(mut self, selector: impl Into<Selector>) -> Self {
+        self.subscribe_public.add(&selector.into());
+        self
+    }
+
     /// Adds publishing to the channels that `selector` takes in.
     pub fn publish(mut self, selector: impl Into<Selector>) -> Self {
         self.publish.add(&selector.into());
         self
     }
 
+    /// Says who the caller is, and adds subscribing to their own channel, `user/{id}`.
+    ///
+    /// In a channel's name `%`, `/`, `*` and control characters of an id are percent-encoded.
+    ///
+    /// # Errors
+    /// The id is empty, or too long for a channel.
+    pub fn user(mut self, id: &str) -> Result<Self, ChannelError> {
+        let channel = user_channel(id)?;
+        self.own_channel = Some(channel.clone());
+        Ok(self.subscribe(channel))
+    }
+
+    /// Ends it: streams, too, end then.
+    pub fn until(self, end: SystemTime) -> Self {
+        Self { until: Some(end), ..self }
+    }
+
     /// The first pattern of `selector` that is not granted.
     pub(crate) fn check_subscribe<'a>(&self, selector: &'a Selector) -> Result<(), &'a Pattern> {
-        let refused = selector.patterns().iter().find(|pattern| !self.subscribe.covers(pattern));
+        let is_granted = |pattern: &Pattern| {
+            self.subscribe.covers(pattern) || self.subscribe_public.covers(pattern)
+        };
+        let refused = selector.patterns().iter().find(|pattern| !is_granted(pattern));
         refused.map_or(Ok(()), Err)
     }
 
@@ -65,13 +117,70 @@ impl Grants {
         refused.map_or(Ok(()), Err)
     }
 
+    /// Which private events of `selector` may be seen: all where every pattern of it is granted
+    /// with them, or else those on a granted channel.
+    pub(crate) fn view(&self, selector: &Selector) -> View {
+        let is_covered =
+            || selector.patterns().iter().all(|pattern| self.subscribe.covers(pattern));
+        match &self.subscribe {
+            Reach::Only(patterns) if patterns.is_empty() => View::Public,
+            Reach::Only(patterns) if !is_covered() => {
+                View::Only(Selector::new(patterns.iter().cloned()))
+            }
+            _ => View::All,
+        }
+    }
+
     /// Whether subscribing to `channel` is granted.
     pub(crate) fn may_subscribe(&self, channel: &Channel) -> bool {
-        self.subscribe.takes_in(channel)
+        self.subscribe.takes_in(channel) || self.subscribe_public.takes_in(channel)
+    }
+
+    /// Whether the caller is known, or everybody may subscribe to something.
+    pub(crate) fn may_come_in(&self) -> bool {
+        !self.is_anonymous || !self.subscribe_public.is_nothing() || !self.subscribe.is_nothing()
+    }
+
+    pub(crate) fn own_channel(&self) -> Option<&Channel> {
+        self.own_channel.as_ref()
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.is_anonymous
+    }
+
+    pub(crate) fn end(&self) -> Option<SystemTime> {
+        self.until
     }
 }
 
+/// A user's own channel.
+pub(crate) fn user_channel(id: &str) -> Result<Channel, ChannelError> {
+    // No segment may be `.` or `..`.
+    let segment = if matches!(id, "." | "..") { id.replace('.', "%2E") } else { encoded(id) };
+    Channel::parse(&format!("user/{segment}"))
+}
+
+fn encoded(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for char in id.chars() {
+        if char.is_control() || matches!(char, '%' | '/' | '*') {
+            let bytes = char.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
+            segment.extend(bytes.iter().map(|byte| format!("%{byte:02X}")));
+        } else {
+            segment.push(char);
+        }
+    }
+    segment
+}
+
 impl Reach {
+    const NOTHING: Self = Self::Only(Vec::new());
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Only(patterns) if patterns.is_empty())
+    }
+
     fn add(&mut self, selector: &Selector) {
         if let Self::Only(patterns) = self {
             patterns.extend_from_slice(selector.patterns());
@@ -133,5 +242,37 @@ mod tests {
             Grants::all().subscribe(channel("a")).may_subscribe(&channel("b")),
             "nothing is taken away"
         );
+    }
+
+    #[test]
+    fn a_grant_without_private_events_grants_the_others() {
+        let grants = Grants::anonymous().subscribe_public(selector(&["public/**"]));
+        let wanted = selector(&["public/a"]);
+        assert_eq!(grants.check_subscribe(&wanted), Ok(()));
+        assert_eq!(grants.view(&wanted), View::Public);
+        let grants = grants.identified().subscribe(selector(&["public/b"]));
+        assert_eq!(grants.view(&wanted), View::Only(selector(&["public/b"])));
+        assert_eq!(grants.view(&selector(&["public/b"])), View::All);
+        assert_eq!(Grants::all().view(&wanted), View::All);
+    }
+
+    #[test]
+    fn a_users_channel_is_one_segment_whatever_the_id() {
+        for (id, channel) in [
+            ("42", "user/42"),
+            ("a/b", "user/a%2Fb"),
+            ("50%", "user/50%25"),
+            ("*", "user/%2A"),
+            ("..", "user/%2E%2E"),
+            (".", "user/%2E"),
+            ("a.b", "user/a.b"),
+            ("é\n\u{85}", "user/é%0A%C2%85"),
+        ] {
+            assert_eq!(user_channel(id).unwrap().as_str(), channel);
+            let own = Grants::none().user(id).unwrap();
+            assert_eq!(own.check_subscribe(&user_channel(id).unwrap().into()), Ok(()));
+        }
+        assert!(user_channel("").is_err());
+        assert!(user_channel(&"x".repeat(251)).is_err());
     }
 }

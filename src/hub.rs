@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::Arc,
     thread::{self, ThreadId},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
@@ -23,7 +23,7 @@ use crate::{
     channel::{Channel, Selector, View},
     config::{History, HubConfig},
     journal::{Batch, Journal, JournalError, MemoryJournal, Receipt},
-    listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope},
+    listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope, Sight},
     subscriber::{Subscriber, Subscription},
 };
 #[cfg(feature = "disk")]
@@ -121,16 +121,21 @@ impl Hub {
         subscription: Subscription,
     ) -> Result<Subscriber, SubscribeError> {
         let permit = self.0.admission.admit()?;
-        let Subscription { selector, view, start, wait, .. } = &subscription;
+        let Subscription { selector, view, start, wait, end, .. } = &subscription;
         let journal = self.0.journal.clone();
         let placement = journal.place(start, selector, view).await?;
-        let seat = if *wait { Some(self.register(selector, view).await?) } else { None };
+        let seat = if *wait { Some(self.register(selector, view, *end).await?) } else { None };
         Ok(Subscriber::new(journal, permit, subscription, placement, seat))
     }
 
-    async fn register(&self, selector: &Selector, view: &View) -> Result<SeatInFeed, Refusal> {
+    async fn register(
+        &self,
+        selector: &Selector,
+        view: &View,
+        end: Option<SystemTime>,
+    ) -> Result<SeatInFeed, Refusal> {
         loop {
-            let register = Register { selector: selector.clone(), view: view.clone() };
+            let register = Register { selector: selector.clone(), view: view.clone(), end };
             let seat = self.broadcaster().send(register).await;
             if self.0.admission.is_draining() {
                 // A broadcaster that began just now was not told to drain.
@@ -148,14 +153,14 @@ impl Hub {
     /// # Errors
     /// The journal cannot be reached.
     pub async fn channels(&self, query: ChannelQuery) -> Result<ChannelPage, JournalError> {
-        self.channels_where(query, |_| true).await
+        self.channels_as(query, |_| Sight::Whole).await
     }
 
-    /// Those of them that may be shown.
-    pub(crate) async fn channels_where(
+    /// What may be seen of them.
+    pub(crate) async fn channels_as(
         &self,
         query: ChannelQuery,
-        may_show: impl Fn(&Channel) -> bool,
+        sight: impl Fn(&Channel) -> Sight,
     ) -> Result<ChannelPage, JournalError> {
         let ChannelQuery { prefix, mut after, limit } = query;
         // One more than wanted tells whether there are more.
@@ -163,15 +168,18 @@ impl Hub {
         let mut found = Vec::new();
         loop {
             let mut kept = self.0.journal.channels(&prefix, &after, ask).await?;
-            let mut names: BTreeSet<Channel> = kept.keys().cloned().collect();
             let named = Named { prefix: prefix.clone(), after: after.clone(), limit: ask };
-            names.extend(self.ask(named).await.into_iter().flatten());
+            let named: BTreeSet<_> = self.ask(named).await.into_iter().flatten().collect();
+            let names: BTreeSet<_> = kept.keys().chain(&named).cloned().collect();
             // What comes after the first so many may be known in part only.
             let is_last = names.len() < ask;
             let names: Vec<_> = names.into_iter().take(ask).collect();
             let last = names.last().map(Channel::to_string);
-            let shown = names.into_iter().filter(&may_show);
-            found.extend(shown.map(|channel| (kept.remove(&channel), channel)));
+            found.extend(names.into_iter().filter_map(|channel| match sight(&channel) {
+                Sight::Whole => Some((Some(kept.remove(&channel)), channel)),
+                Sight::Subscribers => named.contains(&channel).then_some((None, channel)),
+                Sight::Nothing => None,
+            }));
             match last {
                 Some(last) if !is_last && found.len() <= limit => after = last,
                 _ => break,
@@ -198,10 +206,24 @@ impl Hub {
     /// # Errors
     /// The journal cannot be reached.
     pub async fn channel(&self, channel: Channel) -> Result<ChannelInfo, JournalError> {
-        // A name is the first of those that start with it.
-        let mut kept = self.0.journal.channels(channel.as_str(), "", 1).await?;
+        self.channel_as(channel, Sight::Whole).await
+    }
+
+    /// What may be seen of it.
+    pub(crate) async fn channel_as(
+        &self,
+        channel: Channel,
+        sight: Sight,
+    ) -> Result<ChannelInfo, JournalError> {
+        let kept = match sight {
+            // A name is the first of those that start with it.
+            Sight::Whole => {
+                Some(self.0.journal.channels(channel.as_str(), "", 1).await?.remove(&channel))
+            }
+            Sight::Subscribers | Sight::Nothing => None,
+        };
         let counts = self.ask(Count(vec![channel.clone()])).await;
-        Ok(ChannelInfo::new(kept.remove(&channel), counts.iter().flatten().sum(), channel))
+        Ok(ChannelInfo::new(kept, counts.iter().flatten().sum(), channel))
     }
 
     /// Ends every stream over the span `over`, and then publishing.

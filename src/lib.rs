@@ -11,6 +11,7 @@
 //!
 //! * `id`, `channel`, `event`, [`config`]: values, parsed and validated once, at the edge. `frame`
 //!   is what goes on the wire, `grants` what a caller may do.
+//! * `auth`: a token becomes grants.
 //! * `journal`: the ordered log of events, and the contract of whoever keeps it. The journal is
 //!   the truth: appending gives an event its id and its place, and its *sequencer* hands it on. It
 //!   is in `memory`, on `disk` or in `redis`; the latter two have the newest events in memory, too,
@@ -35,6 +36,8 @@
 //! thread's broadcaster → pages from the journal while its feed does not have what it needs, then
 //! the feed. Both are in the order of ids, so that crossing over neither skips nor repeats.
 
+#[cfg(feature = "jwt")]
+pub mod auth;
 pub mod config;
 pub mod http;
 pub mod server;

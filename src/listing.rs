@@ -35,19 +35,32 @@ pub struct ChannelInfo {
     pub subscribers: usize,
     /// The newest kept event's id.
     pub last_id: Option<WireId>,
-    /// How many events are kept.
-    pub events: usize,
+    /// How many events are kept; `None` is for a caller who may not see the private ones.
+    pub events: Option<usize>,
 }
 
 impl ChannelInfo {
-    pub(crate) fn new(kept: Option<Kept>, subscribers: usize, channel: Channel) -> Self {
+    /// What is kept of it, if that may be told.
+    pub(crate) fn new(kept: Option<Option<Kept>>, subscribers: usize, channel: Channel) -> Self {
+        let count = |kept: &Option<Kept>| kept.as_ref().map_or(0, |kept| kept.events);
         Self {
             subscribers,
-            events: kept.as_ref().map_or(0, |kept| kept.events),
-            last_id: kept.map(|kept| kept.last_id),
+            events: kept.as_ref().map(count),
+            last_id: kept.flatten().map(|kept| kept.last_id),
             channel,
         }
     }
+}
+
+/// What a caller may see of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Everything.
+    Whole,
+    /// Its subscribers: what is kept would tell of private events.
+    Subscribers,
+    /// Not even that it is there.
+    Nothing,
 }
 
 /// Where subscribers were counted.

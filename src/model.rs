@@ -351,12 +351,12 @@ impl World {
             From::Nonsense => after("9-".repeat(200)),
             From::Last(count) => Start::Last(count),
         };
-        self.open(Subscription { selector, view, start, limit, wait }).await;
+        self.open(Subscription { selector, view, start, limit, wait, end: None }).await;
     }
 
     /// Opens a stream where the model says that it begins.
     async fn open(&mut self, subscription: Subscription) {
-        let Subscription { selector, view, start, limit, wait } = subscription.clone();
+        let Subscription { selector, view, start, limit, wait, .. } = subscription.clone();
         let (head, evicted) = (self.log.len(), self.log.evicted());
         let visible = |entry: &Entry| {
             selector.matches(&entry.channels) && view.shows(&entry.channels, entry.private)
@@ -427,7 +427,9 @@ impl World {
         let start = Start::After(LastEventId::parse(id));
         let Reader { selector, view, left, waits, .. } = old;
         if left != Some(0) {
-            self.open(Subscription { selector, view, start, limit: left, wait: waits }).await;
+            let subscription =
+                Subscription { selector, view, start, limit: left, wait: waits, end: None };
+            self.open(subscription).await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! The server: listeners, workers and a hub, from start-up to drain.
 
-use std::{fmt, io, net::TcpListener, time::Duration};
+use std::{fmt, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_http::{HttpService, Request, Response, body::MessageBody};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
@@ -11,7 +11,12 @@ use actix_web::{App, dev::AppConfig, error::DispatchError, middleware, rt::net::
 use futures_util::future::{self, join_all};
 use socket2::SockRef;
 
-use crate::{config::ServerConfig, connection::Connection, http, hub::Hub};
+use crate::{
+    config::ServerConfig,
+    connection::Connection,
+    http::{self, Access},
+    hub::Hub,
+};
 
 /// Keeps idle connections of publishers and proxies for longer than proxies do.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -25,13 +30,14 @@ const WRITE_BUFFER: usize = 1024;
 /// After the drain, how long publishers have to read their answers.
 const LAST_ANSWERS_SECS: u64 = 2;
 
-/// Serves a hub until `shutdown` resolves, drains it, and returns; returns at once when `abort`
+/// Serves a hub to whom `access` lets until `shutdown` resolves, drains it, and returns; returns at once when `abort`
 /// resolves.
 ///
 /// # Errors
 /// A listener cannot be used, or the journal cannot be closed.
 pub async fn serve(
     hub: Hub,
+    access: Access,
     config: ServerConfig,
     listener: TcpListener,
     admin: Option<TcpListener>,
@@ -43,11 +49,18 @@ pub async fn serve(
         let hub = hub.clone();
         let builder = builder(config.workers).max_concurrent_connections(config.connections);
         let signal = builder.graceful_shutdown_signal();
+        let origins: Arc<[String]> = config.origins.into();
         let app = move || {
-            let guard = middleware::from_fn(http::from_this_machine);
+            let welcome = origins.clone();
+            let guard = middleware::from_fn(move |req, next| {
+                http::from_this_machine(welcome.clone(), req, next)
+            });
+            let is_guarded = matches!(access, Access::ThisMachine);
+            let cors = http::cors(&origins);
             App::new()
-                .wrap(middleware::Condition::new(!config.any_origin, guard))
-                .configure(http::configure(hub.clone(), http::anyone))
+                .wrap(middleware::Condition::new(is_guarded, guard))
+                .wrap(middleware::Condition::new(!origins.is_empty(), cors))
+                .configure(http::configure(hub.clone(), access.clone().grants()))
                 .default_service(web::to(http::not_found))
         };
         builder.listen("herald", listener, move || http1(app(), signal.clone()))?.run()

@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub struct Subscription {
     pub limit: Option<usize>,
     /// Go on when caught up; otherwise the stream ends there.
     pub wait: bool,
+    /// End the stream then, or within the second that follows.
+    pub end: Option<SystemTime>,
 }
 
 impl Subscription {
@@ -42,6 +45,7 @@ impl Subscription {
             start: Start::Head,
             limit: None,
             wait: true,
+            end: None,
         }
     }
 }
@@ -151,6 +155,7 @@ impl Subscriber {
             Read::Cut => {
                 return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
             }
+            Read::Over => return self.take_leave_early(),
             Read::Leave { through } => {
                 self.cursor = through;
                 self.is_dismissed = true;
@@ -169,7 +174,10 @@ impl Subscriber {
         page: Option<PageFuture>,
         cx: &mut Context<'_>,
     ) -> (Source, Poll<()>) {
-        let Subscription { selector, view, .. } = &self.subscription;
+        let Subscription { selector, view, end, .. } = &self.subscription;
+        if end.is_some_and(|end| end <= SystemTime::now()) {
+            return self.take_leave_early();
+        }
         let mut page =
             page.unwrap_or_else(|| self.journal.page(selector, view, self.cursor, self.left));
         let mut poll = Poll::Ready(());
@@ -216,6 +224,12 @@ impl Subscriber {
     #[cfg(test)]
     pub(crate) fn place_in_journal(&self) -> Option<EventId> {
         matches!(self.source, Source::Journal { .. }).then_some(self.cursor)
+    }
+
+    /// Ends before it has everything.
+    fn take_leave_early(&mut self) -> (Source, Poll<()>) {
+        self.rest = frame::farewell(self.permit.retry());
+        (Source::Nothing, Poll::Ready(()))
     }
 
     fn take_leave(&mut self) {

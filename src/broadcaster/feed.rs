@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
     task::Waker,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ pub(crate) struct Feed {
     spans: u32,
     /// The last ids that the journal has lost.
     lost: Option<Lost>,
+    /// When the next subscriber's time is up.
+    next_end: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -71,6 +74,9 @@ struct Slot {
     beat: u64,
     /// Asked to leave when the hub stood there.
     leaving: Option<EventId>,
+    /// Its time is up then.
+    end: Option<SystemTime>,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +120,8 @@ pub(crate) enum Read {
     Cut,
     /// The subscriber has had everything up to `through` and shall leave.
     Leave { through: EventId },
+    /// The subscriber's time is up.
+    Over,
 }
 
 impl Feed {
@@ -133,17 +141,21 @@ impl Feed {
             beat: Beat { number: 0, position: None },
             spans: 0,
             lost: None,
+            next_end: None,
         }
     }
 
-    /// Adds a subscriber, not attached yet.
-    pub(crate) fn enter(&mut self) -> usize {
+    /// Adds a subscriber, not attached yet, until `end`.
+    pub(crate) fn enter(&mut self, end: Option<SystemTime>) -> usize {
+        self.next_end = earlier(self.next_end, end);
         self.subscribers.insert(Slot {
             attached: None,
             waker: None,
             seen: self.generation,
             beat: self.beat.number,
             leaving: None,
+            end,
+            is_over: false,
         })
     }
 
@@ -229,6 +241,22 @@ impl Feed {
         dismissed
     }
 
+    /// Ends the time of those whose end has come by `now`, and says whom to wake.
+    pub(crate) fn end_by(&mut self, now: SystemTime, wakers: &mut Vec<Waker>) {
+        if self.next_end.is_none_or(|end| end > now) {
+            return;
+        }
+        self.next_end = None;
+        for (_, slot) in &mut self.subscribers {
+            if slot.end.is_some_and(|end| end <= now) {
+                slot.end = None;
+                slot.is_over = true;
+                wakers.extend(slot.waker.take());
+            }
+            self.next_end = earlier(self.next_end, slot.end);
+        }
+    }
+
     /// Lets subscriber `key` read from here what comes after `cursor`, if all of that is here.
     pub(crate) fn attach(&mut self, key: usize, cursor: EventId) -> bool {
         let is_lost = self.lost.is_some_and(|lost| lost.has(cursor));
@@ -242,7 +270,11 @@ impl Feed {
 
     /// What there is after `cursor`, where subscriber `key` is attached: at most `most` events.
     pub(crate) fn read(&mut self, key: usize, cursor: EventId, most: usize, waker: &Waker) -> Read {
-        if self.subscribers[key].attached.is_none() {
+        let slot = &self.subscribers[key];
+        if slot.is_over {
+            return Read::Over;
+        }
+        if slot.attached.is_none() {
             return Read::Cut;
         }
         debug_assert_eq!(self.subscribers[key].attached, Some(cursor));
@@ -401,6 +433,10 @@ impl Feed {
     }
 }
 
+fn earlier(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
+    one.into_iter().chain(other).min()
+}
+
 fn take_one(counts: &mut BTreeMap<EventId, usize>, place: EventId) {
     if let Some(count) = counts.get_mut(&place) {
         *count -= 1;
@@ -442,7 +478,7 @@ mod tests {
     fn what_was_read_of_lost_events_does_not_count_here_any_more() {
         let mut feed = Feed::new(id(0));
         let (reader, woken) = parked(&mut feed, 0);
-        let other = feed.enter();
+        let other = feed.enter(None);
         feed.push(id(1), Bytes::from_static(b"1"));
         feed.push(id(2), Bytes::from_static(b"2"));
         let waker = woken.clone().into();
@@ -463,7 +499,7 @@ mod tests {
     }
 
     fn parked(feed: &mut Feed, cursor: u64) -> (usize, Arc<Count>) {
-        let (key, count) = (feed.enter(), Arc::new(Count::default()));
+        let (key, count) = (feed.enter(None), Arc::new(Count::default()));
         assert!(feed.attach(key, id(cursor)));
         assert!(matches!(feed.read(key, id(cursor), 9, &count.clone().into()), Read::Parked));
         (key, count)
@@ -584,7 +620,7 @@ mod tests {
                     }
                     Step::Attach { offset } => {
                         let cursor = newest.checked_add_signed(offset).unwrap();
-                        let key = feed.enter();
+                        let key = feed.enter(None);
                         if feed.attach(key, id(cursor)) {
                             readers.push((key, cursor));
                         } else {

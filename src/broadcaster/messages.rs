@@ -1,6 +1,6 @@
 //! What a broadcaster can be told and asked.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use actix::Message;
 
@@ -10,10 +10,12 @@ use crate::{
     journal::{Lost, News},
 };
 
-/// A subscriber wants to read events of `selector` that `view` shows: finds or opens the feed.
+/// A subscriber wants to read events of `selector` that `view` shows, until `end`: finds or opens
+/// the feed.
 pub(crate) struct Register {
     pub(crate) selector: Selector,
     pub(crate) view: View,
+    pub(crate) end: Option<SystemTime>,
 }
 
 impl Message for Register {
@@ -47,6 +49,13 @@ impl Message for Lose {
 pub(crate) struct Ping;
 
 impl Message for Ping {
+    type Result = ();
+}
+
+/// Time has passed: some subscribers' may be up.
+pub(crate) struct EndTimes;
+
+impl Message for EndTimes {
     type Result = ();
 }
 

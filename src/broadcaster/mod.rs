@@ -11,7 +11,7 @@ use std::{
     ops::RangeInclusive,
     sync::Arc,
     task::Waker,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{
@@ -32,7 +32,9 @@ use crate::{
 pub(crate) use feed::{Feed, Read};
 #[cfg(test)]
 pub(crate) use messages::Die;
-pub(crate) use messages::{Broadcast, Count, Drain, Lose, Named, Ping, Register, Release};
+pub(crate) use messages::{
+    Broadcast, Count, Drain, EndTimes, Lose, Named, Ping, Register, Release,
+};
 use router::{FeedKey, Router};
 
 /// Into how many slices a crowd is cut: between two of them publishes are taken in, so that those
@@ -50,6 +52,9 @@ pub(crate) const SPANS: u32 = 4;
 
 /// The shortest of these spans, whatever is asked for.
 const MIN_SPAN: Duration = Duration::from_millis(10);
+
+/// How often it looks for subscribers whose time is up: twice in the second that they may be late.
+const END_SPAN: Duration = Duration::from_millis(500);
 
 /// How often a draining broadcaster sends some subscribers away.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
@@ -215,6 +220,7 @@ impl Actor for Broadcaster {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(self.ping_span, |_, ctx| ctx.notify(Ping));
+        ctx.run_interval(END_SPAN, |_, ctx| ctx.notify(EndTimes));
     }
 }
 
@@ -245,7 +251,7 @@ impl Handler<Register> for Broadcaster {
 
     fn handle(
         &mut self,
-        Register { selector, view }: Register,
+        Register { selector, view, end }: Register,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         let selection = (selector, view);
@@ -254,7 +260,7 @@ impl Handler<Register> for Broadcaster {
             None => self.open_feed(selection.0, selection.1),
         };
         let feed = self.feeds[feed_key].feed.clone();
-        let key = feed.lock().enter();
+        let key = feed.lock().enter(end);
         MessageResult(SeatInFeed { feed, key, feed_key, broadcaster: ctx.address() })
     }
 }
@@ -327,6 +333,18 @@ impl Handler<Ping> for Broadcaster {
         quiet.drain(..).for_each(|key| self.stir(key));
         self.found = quiet;
         self.flush(ctx);
+    }
+}
+
+impl Handler<EndTimes> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: EndTimes, _: &mut Self::Context) {
+        let (now, mut wakers) = (SystemTime::now(), Vec::new());
+        for (_, selection) in &self.feeds {
+            selection.feed.lock().end_by(now, &mut wakers);
+        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -33,12 +33,19 @@ pub(super) struct HubAddress {
     /// The hub's address
     #[arg(long, env = "HERALD_URL", default_value = "http://127.0.0.1:8080", value_parser = hub_url, value_name = "URL")]
     url: String,
+    /// What says that you may
+    #[arg(long, env = "HERALD_TOKEN", hide_env_values = true, value_parser = header_value, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 impl HubAddress {
     /// A request for a path of the hub.
     pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> ClientRequest {
-        client.request(method, format!("{}{path}", self.url))
+        let request = client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a person types.
 
+mod access;
 mod client;
 mod config_file;
 mod journal;
@@ -9,6 +10,7 @@ mod publish;
 mod serve;
 mod signals;
 mod tail;
+mod token;
 mod values;
 
 use std::{
@@ -27,7 +29,7 @@ struct Herald {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Serve,
+    serve: Box<serve::Serve>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -41,11 +43,13 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Serve a hub (the default)
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Publish an event, or one for each line of standard input
     Publish(publish::Publish),
     /// Follow channels, across restarts of the hub
     Tail(tail::Tail),
+    /// Make a token that lets its bearer subscribe and publish, or show one
+    Token(token::Token),
 }
 
 /// A failure, told to the user in one line.
@@ -134,6 +138,7 @@ pub(crate) fn run(command: Command) -> Result<(), Error> {
             Command::Serve(serve) => serve.run().await,
             Command::Publish(publish) => publish.run().await,
             Command::Tail(tail) => tail.run().await,
+            Command::Token(token) => token.run().await,
         }
     })
 }

@@ -16,6 +16,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     Error,
+    access::AccessArgs,
     journal::JournalArgs,
     signals::Signals,
     values::{any_span, at_least_one, bytes, span, stall},
@@ -68,9 +69,8 @@ pub(crate) struct Serve {
     /// The kernel's send buffer for each connection
     #[arg(long, env = "HERALD_SEND_BUFFER", default_value = "128KiB", value_parser = bytes, value_name = "BYTES")]
     send_buffer: usize,
-    /// Let anybody publish and subscribe, on any address and from any web page
-    #[arg(long, env = "HERALD_INSECURE")]
-    insecure: bool,
+    #[command(flatten, next_help_heading = "Who may do what")]
+    access: AccessArgs,
     /// Read flags from a TOML file: `ping = "15s"`
     #[arg(long, env = "HERALD_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -79,14 +79,15 @@ pub(crate) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Error> {
         let address = resolve(&self.listen)?;
-        if !address.ip().is_loopback() && !self.insecure {
+        if !address.ip().is_loopback() && self.access.is_for_this_machine() {
             return Err(format!(
-                "{address} can be reached from other machines, where anybody could publish; \
-                 add --insecure if that is meant, or --listen 127.0.0.1:{}",
+                "{address} can be reached from other machines, where anybody could publish; add a \
+                 key (--jwt-key), --insecure if that is meant, or --listen 127.0.0.1:{}",
                 address.port()
             )
             .into());
         }
+        let access = self.access.access().await?;
         let listener = bind(address)?;
         let admin = match self.admin.as_str() {
             "off" => None,
@@ -109,7 +110,8 @@ impl Serve {
             more_signals.next().await;
             more_signals.next().await;
         };
-        Ok(server::serve(hub, self.server_config(), listener, admin, shutdown, abort).await?)
+        Ok(server::serve(hub, access, self.server_config(), listener, admin, shutdown, abort)
+            .await?)
     }
 
     fn hub_config(&self) -> HubConfig {
@@ -134,7 +136,7 @@ impl Serve {
             stall: self.stall,
             drain: self.drain,
             send_buffer: self.send_buffer,
-            any_origin: self.insecure,
+            origins: self.access.origins(),
         }
     }
 }

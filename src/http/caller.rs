@@ -1,14 +1,15 @@
 //! Who is asking: the app says what they may do.
 
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, rc::Rc, time::SystemTime};
 
 use actix_web::{FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError};
 use futures_util::future::{FutureExt, LocalBoxFuture, err};
 
 use super::error::Error;
 use crate::{
-    channel::{Channel, Selector},
+    channel::{Channel, Selector, View},
     grants::Grants,
+    listing::Sight,
 };
 
 /// Grants everything to whoever asks.
@@ -22,18 +23,48 @@ pub(super) struct Caller(Grants);
 impl Caller {
     pub(super) fn may_subscribe(&self, selector: &Selector) -> Result<(), Error> {
         self.0.check_subscribe(selector).map_err(|pattern| {
-            Error::Forbidden(format!("you may not subscribe to {:?}", pattern.to_string()))
+            self.refused(format!("you may not subscribe to {:?}", pattern.to_string()))
         })
     }
 
     pub(super) fn may_publish(&self, channels: &[Channel]) -> Result<(), Error> {
         self.0.check_publish(channels).map_err(|channel| {
-            Error::Forbidden(format!("you may not publish to {:?}", channel.as_str()))
+            self.refused(format!("you may not publish to {:?}", channel.as_str()))
         })
     }
 
-    pub(super) fn may_see(&self, channel: &Channel) -> bool {
-        self.0.may_subscribe(channel)
+    pub(super) fn may_come_in(&self) -> Result<(), Error> {
+        let refused = || self.refused("nothing is here for those without a token".into());
+        if self.0.may_come_in() { Ok(()) } else { Err(refused()) }
+    }
+
+    /// The caller's own channel.
+    pub(super) fn own_channel(&self) -> Result<&Channel, Error> {
+        let refused = || self.refused("nobody's own stream: the token must have a `sub`".into());
+        self.0.own_channel().ok_or_else(refused)
+    }
+
+    pub(super) fn view(&self, selector: &Selector) -> View {
+        self.0.view(selector)
+    }
+
+    pub(super) fn sight(&self, channel: &Channel) -> Sight {
+        if !self.0.may_subscribe(channel) {
+            Sight::Nothing
+        } else if self.0.view(&channel.clone().into()) == View::All {
+            Sight::Whole
+        } else {
+            Sight::Subscribers
+        }
+    }
+
+    /// When the grants end.
+    pub(super) fn end(&self) -> Option<SystemTime> {
+        self.0.end()
+    }
+
+    fn refused(&self, why: String) -> Error {
+        if self.0.is_anonymous() { Error::NoToken(why) } else { Error::Forbidden(why) }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn list(
         None => 100,
     };
     let query = ChannelQuery { prefix, after, limit };
-    let page = hub.channels_where(query, |channel| caller.may_see(channel)).await;
+    let page = hub.channels_as(query, |channel| caller.sight(channel)).await;
     Ok(HttpResponse::Ok().json(page.map_err(Error::Journal)?))
 }
 
@@ -46,6 +46,7 @@ pub(super) async fn one(
 ) -> Result<HttpResponse, Error> {
     let channel = Channel::parse(&channel_in_path(&req)?).map_err(Error::invalid)?;
     caller.may_subscribe(&channel.clone().into())?;
-    let info = hub.channel(channel).await.map_err(Error::Journal)?;
+    let sight = caller.sight(&channel);
+    let info = hub.channel_as(channel, sight).await.map_err(Error::Journal)?;
     Ok(HttpResponse::Ok().json(info))
 }

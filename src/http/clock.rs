@@ -24,8 +24,9 @@ use crate::{admission::Permit, frame, hub::Hub, subscriber::MAX_IDLE_POLLS};
 pub(super) async fn time(
     req: HttpRequest,
     hub: Data<Hub>,
-    _: Caller,
+    caller: Caller,
 ) -> Result<HttpResponse, Error> {
+    caller.may_come_in()?;
     if req.method() == Method::HEAD {
         return Ok(respond(&req, ()));
     }
@@ -40,10 +41,17 @@ pub(super) async fn time(
         Some((Ok::<_, Infallible>(Event::from(Message::new(now))), interval))
     });
     let draining = hub.admission().draining();
+    let end = caller.end();
     let leave = async move {
-        let span = draining.await;
-        // Not all clocks at once.
-        tokio::time::sleep(span.mul_f64(fastrand::f64())).await;
+        let dismissed = async {
+            let span = draining.await;
+            // Not all clocks at once.
+            tokio::time::sleep(span.mul_f64(fastrand::f64())).await;
+        };
+        match end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()) {
+            Some(span) => drop(tokio::time::timeout(span, dismissed).await),
+            None => dismissed.await,
+        }
     };
     let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)

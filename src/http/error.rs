@@ -8,6 +8,8 @@ use actix_web::{
 };
 use serde::Serialize;
 
+#[cfg(feature = "jwt")]
+use crate::auth::TokenError;
 use crate::{
     channel::ChannelError,
     event::EventTypeError,
@@ -33,6 +35,11 @@ pub(crate) enum Error {
     Foreign(String),
     #[error("{0}")]
     Forbidden(String),
+    #[error("{0}; send a token as `Authorization: Bearer`")]
+    NoToken(String),
+    #[cfg(feature = "jwt")]
+    #[error("{0}")]
+    Token(TokenError),
     #[error("nothing is served at this path")]
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
@@ -64,6 +71,9 @@ impl ResponseError for Error {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Foreign(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NoToken(_) => StatusCode::UNAUTHORIZED,
+            #[cfg(feature = "jwt")]
+            Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Publish(error) => error.status_code(),
@@ -75,13 +85,29 @@ impl ResponseError for Error {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = problem(self.status_code(), self);
-        if let Self::Method { allow, .. } = self
-            && let Ok(allow) = allow.parse()
+        let more = match self {
+            Self::Method { allow, .. } => Some((header::ALLOW, allow.clone())),
+            Self::NoToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer".into())),
+            #[cfg(feature = "jwt")]
+            Self::Token(error) => Some((header::WWW_AUTHENTICATE, challenge(error))),
+            _ => None,
+        };
+        if let Some((name, value)) = more
+            && let Ok(value) = value.parse()
         {
-            response.headers_mut().insert(header::ALLOW, allow);
+            response.headers_mut().insert(name, value);
         }
         response
     }
+}
+
+/// What is wrong with a token (RFC 6750, 3).
+#[cfg(feature = "jwt")]
+fn challenge(error: &TokenError) -> String {
+    // A claim may have any characters; RFC 6750 takes these but for quotes and backslashes.
+    let is_quotable = |char: &char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\');
+    let description: String = error.to_string().chars().filter(is_quotable).collect();
+    format!("Bearer error=\"invalid_token\", error_description=\"{description}\"")
 }
 
 /// The library's own errors, as answers of an app's handlers.

@@ -1,27 +1,34 @@
 //! Requests from this machine only.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
+    HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HOST, HeaderName, ORIGIN},
     middleware::Next,
 };
 
-use super::error::Error;
+use super::{
+    error::Error,
+    origin::{header, is_listed, is_own},
+};
 
 /// Lets only this machine's own programs and pages in: a page from elsewhere must not reach a
 /// developer's hub, neither directly nor by a name that it points here (DNS rebinding).
-pub(crate) async fn from_this_machine(
+///
+/// Pages of `origins` may come from elsewhere.
+pub(crate) async fn from_this_machine<B: MessageBody>(
+    origins: Arc<[String]>,
     req: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    check(&req)?;
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    check(req.request(), &origins)?;
     next.call(req).await
 }
 
-fn check(req: &ServiceRequest) -> Result<(), Error> {
+fn check(req: &HttpRequest, origins: &[String]) -> Result<(), Error> {
     let host = header(req, HOST)?;
     let in_target = req.uri().authority().map(|authority| authority.as_str());
     for authority in [host, in_target].into_iter().flatten() {
@@ -31,32 +38,22 @@ fn check(req: &ServiceRequest) -> Result<(), Error> {
             )));
         }
     }
+    let origin = header(req, ORIGIN)?;
+    if origin.is_some_and(|origin| is_listed(origin, origins)) {
+        return Ok(());
+    }
     // Not every request of a page carries its origin: an image's does not (Fetch Metadata, 2).
     let word = |name| header(req, HeaderName::from_static(name));
     if word("sec-fetch-site")? == Some("cross-site") && word("sec-fetch-mode")? != Some("navigate")
     {
         return Err(Error::Foreign("a page of another site asks".into()));
     }
-    let Some(origin) = header(req, ORIGIN)? else { return Ok(()) };
-    let of_this_hub = host.is_some_and(|host| {
-        let site = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
-        site.is_some_and(|site| site.eq_ignore_ascii_case(host))
-    });
-    if of_this_hub {
-        Ok(())
-    } else {
-        Err(Error::Foreign(format!("the origin {origin:?} is not this hub's")))
+    match origin {
+        Some(origin) if !is_own(origin, host) => {
+            Err(Error::Foreign(format!("the origin {origin:?} is not this hub's")))
+        }
+        _ => Ok(()),
     }
-}
-
-fn header(req: &ServiceRequest, name: HeaderName) -> Result<Option<&str>, Error> {
-    let mut values = req.headers().get_all(&name);
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(Error::Invalid(format!("{name} is given twice; send it once")));
-    }
-    let text = value.map(|value| value.to_str());
-    text.transpose().map_err(|_| Error::Invalid(format!("{name} must be ASCII")))
 }
 
 /// `localhost` or an address, with or without a port (RFC 9110, 7.2).

@@ -30,15 +30,20 @@
 //! * to keep other sites' pages away: where a cookie says who is calling, check `Origin` before
 //!   publishing, or their pages publish in your users' names.
 
+mod access;
 mod admin;
 mod assets;
 mod batch;
+#[cfg(feature = "jwt")]
+mod bearer;
 mod body;
 mod caller;
 mod channels;
 mod clock;
+mod cors;
 mod error;
 mod local;
+mod origin;
 mod params;
 mod publish;
 mod stream;
@@ -55,8 +60,12 @@ use crate::{grants::Grants, hub::Hub};
 use caller::Grantor;
 use error::Error;
 
+pub use access::Access;
 pub(crate) use admin::configure as configure_admin;
+#[cfg(feature = "jwt")]
+pub use bearer::Bearer;
 pub use caller::anyone;
+pub(crate) use cors::cors;
 pub(crate) use local::from_this_machine;
 pub use subscribe::subscribe;
 
@@ -64,7 +73,8 @@ pub use subscribe::subscribe;
 ///
 /// `grants` is asked at each request but the page's what its caller may do: an async function of
 /// any extractors that leave the body alone, such as [`anyone`]. Its errors are answered as they
-/// are; what is not granted gets 403. A stream that has begun is not asked about again.
+/// are; what is not granted gets 403. A stream that has begun is not asked about again: it ends when
+/// the grants do.
 pub fn configure<F, Args, E>(hub: Hub, grants: F) -> impl FnOnce(&mut ServiceConfig)
 where
     F: Handler<Args, Output = Result<Grants, E>>,
@@ -77,6 +87,8 @@ where
             .service(at("/").get(assets::index))
             .service(at("/events").get(subscribe::several).post(publish::several))
             .service(at("/events/{herald_channel:.*}").get(subscribe::one).post(publish::one))
+            .service(at("/me/events").get(subscribe::mine))
+            .service(at("/users/{herald_user}/events").post(publish::to_user))
             .service(at("/notifications").get(subscribe::notifications))
             .service(at("/notify").post(publish::notify))
             .service(at("/time").get(clock::time))
@@ -150,6 +162,6 @@ mod tests {
         let request = test::TestRequest::post().uri("/rooms/kitchen/7/events/a/b").set_payload("x");
         assert!(test::call_service(&app, request.to_request()).await.status().is_success());
         let kept = hub.channel(Channel::parse("a/b").unwrap()).await.unwrap();
-        assert_eq!(kept.events, 1);
+        assert_eq!(kept.events, Some(1));
     }
 }

@@ -12,15 +12,29 @@ pub(super) const CHANNEL: &str = "herald_channel";
 
 /// The channel of a path, decoded.
 pub(super) fn channel_in_path(req: &HttpRequest) -> Result<String, Error> {
-    // actix decodes what it can and leaves `%2F` and `%25`; what is no UTF-8 it would patch up.
-    if percent_decode_str(req.uri().path()).decode_utf8().is_err() {
-        return Err(Error::Invalid("the path must be UTF-8".into()));
-    }
+    check_path(req)?;
     let encoded = req.match_info().query(CHANNEL);
     if encoded.to_ascii_lowercase().contains("%2f") {
         return Err(Error::Invalid("write '/' in a channel as '/', not as '%2F'".into()));
     }
     Ok(percent_decode_str(encoded).decode_utf8_lossy().into_owned())
+}
+
+/// The segment of a path that names a user.
+pub(super) const USER: &str = "herald_user";
+
+/// The user of a path, decoded; an id may have any characters.
+pub(super) fn user_in_path(req: &HttpRequest) -> Result<String, Error> {
+    check_path(req)?;
+    Ok(percent_decode_str(req.match_info().query(USER)).decode_utf8_lossy().into_owned())
+}
+
+/// actix decodes what it can and leaves `%2F` and `%25`; what is no UTF-8 it would patch up.
+fn check_path(req: &HttpRequest) -> Result<(), Error> {
+    match percent_decode_str(req.uri().path()).decode_utf8() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::Invalid("the path must be UTF-8".into())),
+    }
 }
 
 /// The words of the query; unknown ones are ignored.

@@ -12,11 +12,12 @@ use super::{
     batch, body,
     caller::Caller,
     error::Error,
-    params::{self, channel_in_path},
+    params::{self, channel_in_path, user_in_path},
 };
 use crate::{
     channel::Channel,
     event::{Event, EventType, MAX_RETRY},
+    grants::user_channel,
     hub::Hub,
     id::{OwnId, WireId},
     journal::{Batch, IdempotencyKey, MAX_KEY_BYTES, Receipt},
@@ -43,6 +44,18 @@ pub(super) async fn notify(
 ) -> Result<HttpResponse, Error> {
     let about = About { event: Some("notification".into()), ..About::in_query(&req)? };
     publish_one(&req, &hub, &caller, Channel::notifications(), about, body).await
+}
+
+/// `POST /users/{id}/events`
+pub(super) async fn to_user(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    caller: Caller,
+    body: Payload,
+) -> Result<HttpResponse, Error> {
+    let channel = user_channel(&user_in_path(&req)?).map_err(Error::invalid)?;
+    let about = About::in_query(&req)?;
+    publish_one(&req, &hub, &caller, channel, about, body).await
 }
 
 /// `POST /events`

@@ -1,6 +1,6 @@
 //! Subscribing: `GET /events…`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -70,6 +70,17 @@ pub(super) async fn notifications(
     answer(&req, &hub, &caller, Channel::notifications().into(), words).await
 }
 
+/// `GET /me/events`
+pub(super) async fn mine(
+    req: HttpRequest,
+    hub: Data<Hub>,
+    caller: Caller,
+) -> Result<HttpResponse, Error> {
+    let words = params::query::<Words>(&req)?;
+    let own = caller.own_channel()?.clone();
+    answer(&req, &hub, &caller, own.into(), words).await
+}
+
 #[derive(Deserialize)]
 struct Words {
     #[serde(default)]
@@ -95,7 +106,7 @@ pub async fn subscribe(
     hub: &Hub,
     selector: impl Into<Selector>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    Ok(stream_of(req, hub, selector.into(), params::query(req)?).await?)
+    Ok(stream_of(req, hub, selector.into(), View::All, None, params::query(req)?).await?)
 }
 
 async fn answer(
@@ -106,18 +117,22 @@ async fn answer(
     words: Words,
 ) -> Result<HttpResponse, Error> {
     caller.may_subscribe(&selector)?;
-    stream_of(req, hub, selector, words).await
+    let view = caller.view(&selector);
+    stream_of(req, hub, selector, view, caller.end(), words).await
 }
 
 async fn stream_of(
     req: &HttpRequest,
     hub: &Hub,
     selector: Selector,
+    view: View,
+    end: Option<SystemTime>,
     words: Words,
 ) -> Result<HttpResponse, Error> {
     let subscription = Subscription {
         selector,
-        view: View::All,
+        view,
+        end,
         start: start(req, &words)?,
         limit: match &words.limit {
             Some(text) => Some(params::number("limit", text, 1, u32::MAX.into())? as usize),

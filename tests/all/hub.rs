@@ -65,9 +65,13 @@ impl Journal {
 
 /// The program, to serve on a port.
 pub(crate) fn herald_on(port: u16) -> Command {
-    let listen = format!("127.0.0.1:{port}");
+    herald_at(&format!("127.0.0.1:{port}"))
+}
+
+/// The program, to serve at an address.
+pub(crate) fn herald_at(listen: &str) -> Command {
     let mut herald = Command::new(env!("CARGO_BIN_EXE_herald"));
-    herald.env("HERALD_WORKERS", "2").args(["--listen", &listen, "--admin", "127.0.0.1:0"]);
+    herald.env("HERALD_WORKERS", "2").args(["--listen", listen, "--admin", "127.0.0.1:0"]);
     herald
 }
 
