@@ -1,5 +1,7 @@
-//! A connection that ends when its client keeps the worker busy.
+//! A connection that ends when its client keeps the worker busy, or takes nothing.
 
+#[cfg(feature = "tls")]
+use std::rc::Rc;
 use std::{
     io,
     pin::Pin,
@@ -7,6 +9,9 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+#[cfg(feature = "tls")]
+use crate::multiplexed::Streams;
 
 /// So many turns without a look at what the client sends, and the connection ends. One turn may
 /// write a hundred times.
@@ -21,11 +26,30 @@ const MAX_DEAF_TURNS: u32 = 1_024;
 pub(crate) struct Connection<T> {
     io: T,
     deaf_turns: u32,
+    #[cfg(feature = "tls")]
+    streams: Option<Rc<Streams>>,
 }
 
 impl<T> Connection<T> {
     pub(crate) fn new(io: T) -> Self {
-        Self { io, deaf_turns: 0 }
+        Self {
+            io,
+            deaf_turns: 0,
+            #[cfg(feature = "tls")]
+            streams: None,
+        }
+    }
+
+    /// A connection of many streams.
+    #[cfg(feature = "tls")]
+    pub(crate) fn multiplexed(io: T, streams: Rc<Streams>) -> Self {
+        Self { streams: Some(streams), ..Self::new(io) }
+    }
+
+    /// Its streams, if it has many.
+    #[cfg(feature = "tls")]
+    pub(crate) fn streams(&self) -> Option<&Rc<Streams>> {
+        self.streams.as_ref()
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -45,6 +69,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.deaf_turns = 0;
+        #[cfg(feature = "tls")]
+        if self.streams.as_ref().is_some_and(|streams| streams.is_cut_off(cx.waker())) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

@@ -26,7 +26,7 @@
 //!   it tells of channels.
 //! * [`http`]: the bridge; every route on one page.
 //! * [`server`]: listeners and workers, start-up and drain. A `connection` ends when its client keeps
-//!   a worker busy.
+//!   a worker busy; `tls` has the certificate, and `multiplexed` looks after the streams of HTTP/2.
 //!
 //! The way of an event: `http::publish` → [`Hub::publish`] → `Journal::append` → the journal's
 //! sequencer → a `Broadcast` to every broadcaster → the feeds whose selector and view match → their
@@ -55,7 +55,11 @@ mod journal;
 mod listing;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "tls")]
+mod multiplexed;
 mod subscriber;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use channel::{Channel, ChannelError, Pattern, Selector, View};
 pub use event::{Event, EventType, EventTypeError};

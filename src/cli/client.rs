@@ -6,7 +6,7 @@ use awc::{
     Client, ClientRequest, ClientResponse,
     error::SendRequestError,
     http::{
-        Method, StatusCode, Uri,
+        Method, StatusCode, Uri, Version,
         header::{HeaderMap, HeaderValue, RETRY_AFTER},
         uri::{Authority, Scheme},
     },
@@ -51,8 +51,8 @@ impl HubAddress {
 
 fn hub_url(text: &str) -> Result<String, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    if uri.scheme() != Some(&Scheme::HTTP) {
-        return Err("must begin with http://: for https, ask a proxy".into());
+    if ![Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme()) {
+        return Err("must begin with http:// or https://".into());
     }
     let is_host = |authority: &Authority| {
         let port = authority.as_str().rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
@@ -74,7 +74,10 @@ pub(super) fn header_value(text: &str) -> Result<String, String> {
 
 /// A client without a time-out on the whole exchange: streams have no end.
 pub(super) fn client() -> Client {
-    let connector = awc::Connector::new().timeout(CONNECT_TIMEOUT);
+    let connector = awc::Connector::new()
+        .timeout(CONNECT_TIMEOUT)
+        .handshake_timeout(CONNECT_TIMEOUT)
+        .max_http_version(Version::HTTP_11);
     Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
 }
 

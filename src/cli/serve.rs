@@ -10,9 +10,10 @@ use std::{
 use clap::Args;
 use herald::{
     config::{HubConfig, Limits, ServerConfig},
-    server,
+    server::{self, Listeners, Tls},
 };
 use socket2::{Domain, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Error,
@@ -71,6 +72,13 @@ pub(crate) struct Serve {
     send_buffer: usize,
     #[command(flatten, next_help_heading = "Who may do what")]
     access: AccessArgs,
+    /// Serve HTTPS, and HTTP/2, with this chain of certificates in PEM; read again when it changes,
+    /// and on SIGHUP
+    #[arg(long, env = "HERALD_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, env = "HERALD_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Read flags from a TOML file: `ping = "15s"`
     #[arg(long, env = "HERALD_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -102,7 +110,12 @@ impl Serve {
             _ = signals.next() => return Ok(()),
         };
         let mut more_signals = Signals::new()?;
-        announce(&listener, admin.as_ref())?;
+        let tls = match self.tls_cert.as_deref().zip(self.tls_key.as_deref()) {
+            Some((cert, key)) => Some(Tls::load(cert, key)?),
+            None => None,
+        };
+        let reload = reload_on_hangup(tls.clone())?;
+        announce(&listener, tls.is_some(), admin.as_ref())?;
         let shutdown = async move {
             signals.next().await;
         };
@@ -110,8 +123,12 @@ impl Serve {
             more_signals.next().await;
             more_signals.next().await;
         };
-        Ok(server::serve(hub, access, self.server_config(), listener, admin, shutdown, abort)
-            .await?)
+        let listeners = Listeners { public: listener, tls, admin };
+        let serve = server::serve(hub, access, self.server_config(), listeners, shutdown, abort);
+        tokio::select! {
+            result = serve => Ok(result?),
+            () = reload => Ok(()),
+        }
     }
 
     fn hub_config(&self) -> HubConfig {
@@ -139,6 +156,22 @@ impl Serve {
             origins: self.access.origins(),
         }
     }
+}
+
+/// Reads the certificate again at each SIGHUP; without one, that ends the process as ever.
+fn reload_on_hangup(tls: Option<Tls>) -> Result<impl Future<Output = ()>, Error> {
+    let watched = match tls {
+        Some(tls) => Some((tls, signal(SignalKind::hangup())?)),
+        None => None,
+    };
+    Ok(async move {
+        let Some((tls, mut hangups)) = watched else { return std::future::pending().await };
+        while hangups.recv().await.is_some() {
+            if let Err(error) = tls.reload() {
+                log::error!("{error}; the certificate of before stays");
+            }
+        }
+    })
 }
 
 /// How many files this process may open, after it asked for as many as it can get: each connection
@@ -171,8 +204,13 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Tells where it serves, on standard output for whoever started it.
-fn announce(listener: &TcpListener, admin: Option<&TcpListener>) -> Result<(), Error> {
-    let mut line = format!("herald serves on http://{}", listener.local_addr()?);
+fn announce(
+    listener: &TcpListener,
+    is_secure: bool,
+    admin: Option<&TcpListener>,
+) -> Result<(), Error> {
+    let scheme = if is_secure { "https" } else { "http" };
+    let mut line = format!("herald serves on {scheme}://{}", listener.local_addr()?);
     if let Some(admin) = admin {
         line += &format!(", admin on http://{}", admin.local_addr()?);
     }

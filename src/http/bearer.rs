@@ -3,14 +3,14 @@
 use actix_web::{
     HttpRequest,
     cookie::Cookie,
-    http::header::{AUTHORIZATION, HOST, ORIGIN},
+    http::header::{AUTHORIZATION, ORIGIN},
 };
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use serde::Deserialize;
 
 use super::{
     error::Error,
-    origin::{header, is_own},
+    origin::{header, host, is_own},
     params,
 };
 use crate::{auth::Tokens, grants::Grants};
@@ -74,7 +74,7 @@ impl Bearer {
             return Err(Error::Forbidden(what.into()));
         };
         // `*` lets no page use a cookie.
-        if is_own(origin, header(req, HOST)?) || self.origins.iter().any(|named| named == origin) {
+        if is_own(origin, host(req)?) || self.origins.iter().any(|named| named == origin) {
             return Ok(());
         }
         Err(Error::Forbidden(format!("pages of {origin:?} may not publish by cookie")))

@@ -40,6 +40,9 @@ pub(crate) enum Error {
     #[cfg(feature = "jwt")]
     #[error("{0}")]
     Token(TokenError),
+    #[cfg(feature = "tls")]
+    #[error("this connection has {most} streams already; end some, or open another")]
+    TooManyStreams { most: usize },
     #[error("nothing is served at this path")]
     NotFound,
     #[error("{method} is not served at this path; use {allow}")]
@@ -80,6 +83,8 @@ impl ResponseError for Error {
             Self::Subscribe(error) => error.status_code(),
             Self::Journal(error) => error.status_code(),
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            #[cfg(feature = "tls")]
+            Self::TooManyStreams { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

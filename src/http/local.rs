@@ -6,13 +6,13 @@ use actix_web::{
     HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HOST, HeaderName, ORIGIN},
+    http::header::{HeaderName, ORIGIN},
     middleware::Next,
 };
 
 use super::{
     error::Error,
-    origin::{header, is_listed, is_own},
+    origin::{header, host, is_listed, is_own},
 };
 
 /// Lets only this machine's own programs and pages in: a page from elsewhere must not reach a
@@ -29,7 +29,7 @@ pub(crate) async fn from_this_machine<B: MessageBody>(
 }
 
 fn check(req: &HttpRequest, origins: &[String]) -> Result<(), Error> {
-    let host = header(req, HOST)?;
+    let host = host(req)?;
     let in_target = req.uri().authority().map(|authority| authority.as_str());
     for authority in [host, in_target].into_iter().flatten() {
         if !is_local_name(authority) {

@@ -97,6 +97,12 @@ where
     }
 }
 
+/// What a connection is told that has `most` streams already.
+#[cfg(feature = "tls")]
+pub(crate) fn too_many_streams(most: usize) -> actix_web::Error {
+    Error::TooManyStreams { most }.into()
+}
+
 /// Answers a path that has no route.
 pub(crate) async fn not_found() -> Result<HttpResponse, Error> {
     Err(Error::NotFound)

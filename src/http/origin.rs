@@ -1,6 +1,12 @@
 //! Whose page a request comes from.
 
-use actix_web::{HttpRequest, http::header::HeaderName};
+use actix_web::{
+    HttpRequest,
+    http::{
+        header::{HOST, HeaderName},
+        uri::Authority,
+    },
+};
 
 use super::error::Error;
 
@@ -13,6 +19,12 @@ pub(super) fn header(req: &HttpRequest, name: HeaderName) -> Result<Option<&str>
     }
     let text = value.map(|value| value.to_str());
     text.transpose().map_err(|_| Error::Invalid(format!("{name} must be ASCII")))
+}
+
+/// The host that is asked: HTTP/2 has it in the target (RFC 9113, 8.3.1).
+pub(super) fn host(req: &HttpRequest) -> Result<Option<&str>, Error> {
+    let in_header = header(req, HOST)?;
+    Ok(in_header.or_else(|| req.uri().authority().map(Authority::as_str)))
 }
 
 /// Whether an origin (RFC 6454, 7) is that of the host which was asked.

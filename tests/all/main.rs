@@ -22,6 +22,7 @@ mod resume;
 mod stand_in;
 mod streams;
 mod surface;
+mod tls;
 mod tokens;
 mod tools;
 mod witness;

@@ -209,7 +209,7 @@ async fn a_key_makes_a_script_that_is_run_twice_publish_once() {
 #[tokio::test]
 async fn what_no_hub_could_be_at_is_a_mistake_of_the_command_line() {
     for url in [
-        "https://localhost:1",
+        "ftp://localhost:1",
         "localhost:1",
         "",
         "http://",
