@@ -38,6 +38,11 @@ impl Channel {
         Self("notifications".into())
     }
 
+    /// The channel of notices that tokens and streams end before their time.
+    pub(crate) fn revocations() -> Self {
+        Self("herald/revocations".into())
+    }
+
     /// Whether the channel is one of the hub's own, under `herald/`.
     pub(crate) fn is_reserved(&self) -> bool {
         self.0.starts_with(RESERVED)

@@ -73,8 +73,7 @@ impl Event {
         self
     }
 
-    /// Shows the event only to subscribers whose view lets them see it. Streams over HTTP show all,
-    /// so far.
+    /// Shows the event only to subscribers whose view lets them see it.
     pub fn private(mut self, private: bool) -> Self {
         self.private = private;
         self

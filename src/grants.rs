@@ -1,6 +1,6 @@
 //! Grants: what a caller may do.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use crate::channel::{Channel, ChannelError, Pattern, Selector, View};
 
@@ -24,10 +24,17 @@ pub struct Grants {
     /// Subscribing to the events that are not private.
     subscribe_public: Reach,
     publish: Reach,
-    /// The caller's own channel.
-    own_channel: Option<Channel>,
     is_anonymous: bool,
-    until: Option<SystemTime>,
+    session: Session,
+}
+
+/// Who the caller is, and until when: what may end a stream early.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// The user's own channel.
+    pub(crate) own_channel: Option<Channel>,
+    pub(crate) token_id: Option<Arc<str>>,
+    pub(crate) end: Option<SystemTime>,
 }
 
 /// Which channels.
@@ -49,9 +56,8 @@ impl Grants {
             subscribe: Reach::NOTHING,
             subscribe_public: Reach::NOTHING,
             publish: Reach::NOTHING,
-            own_channel: None,
             is_anonymous: false,
-            until: None,
+            session: Session::default(),
         }
     }
 
@@ -93,13 +99,20 @@ impl Grants {
     /// The id is empty, or too long for a channel.
     pub fn user(mut self, id: &str) -> Result<Self, ChannelError> {
         let channel = user_channel(id)?;
-        self.own_channel = Some(channel.clone());
+        self.session.own_channel = Some(channel.clone());
         Ok(self.subscribe(channel))
     }
 
     /// Ends it: streams, too, end then.
-    pub fn until(self, end: SystemTime) -> Self {
-        Self { until: Some(end), ..self }
+    pub fn until(mut self, end: SystemTime) -> Self {
+        self.session.end = Some(end);
+        self
+    }
+
+    /// Says by which id (`jti`) the caller's token can be revoked.
+    pub fn token(mut self, id: &str) -> Self {
+        self.session.token_id = Some(id.into());
+        self
     }
 
     /// The first pattern of `selector` that is not granted.
@@ -142,15 +155,26 @@ impl Grants {
     }
 
     pub(crate) fn own_channel(&self) -> Option<&Channel> {
-        self.own_channel.as_ref()
+        self.session.own_channel.as_ref()
     }
 
     pub(crate) fn is_anonymous(&self) -> bool {
         self.is_anonymous
     }
 
+    /// What may end the caller's streams, if anything may.
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        let Session { own_channel, token_id, end } = &self.session;
+        let may_end = own_channel.is_some() || token_id.is_some() || end.is_some();
+        may_end.then(|| Arc::new(self.session.clone()))
+    }
+
+    pub(crate) fn token_id(&self) -> Option<&str> {
+        self.session.token_id.as_deref()
+    }
+
     pub(crate) fn end(&self) -> Option<SystemTime> {
-        self.until
+        self.session.end
     }
 }
 

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     thread::{self, ThreadId},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use tokio::{sync::OnceCell, task::spawn_local};
 
 pub use crate::admission::Refusal;
 #[cfg(feature = "redis")]
@@ -22,12 +23,18 @@ use crate::{
     broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
     channel::{Channel, Selector, View},
     config::{History, HubConfig},
-    journal::{Batch, Journal, JournalError, MemoryJournal, Receipt},
+    grants::Session,
+    id::LastEventId,
+    journal::{Batch, Journal, JournalError, MemoryJournal, Reading, Receipt, Start},
     listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope, Sight},
+    revocations::{MAX_REVOKED, Notice, Revocations},
     subscriber::{Subscriber, Subscription},
 };
 #[cfg(feature = "disk")]
 use crate::{config::SyncPolicy, journal::DiskJournal};
+
+/// How often notices are looked at to be repeated, however young the history is.
+const MIN_REPEAT: Duration = Duration::from_secs(1);
 
 /// How many channels are looked at in one go.
 const MAX_NAMES: usize = 1_001;
@@ -40,6 +47,9 @@ struct Core {
     journal: Arc<dyn Journal>,
     config: HubConfig,
     admission: Arc<Admission>,
+    revocations: Arc<Revocations>,
+    /// Whether the journal's notices of revocations have been read.
+    recalled: OnceCell<()>,
     /// Each worker thread's.
     broadcasters: Mutex<HashMap<ThreadId, Addr<Broadcaster>>>,
 }
@@ -81,9 +91,14 @@ impl Hub {
     }
 
     pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {
+        let revocations = Arc::<Revocations>::default();
+        // It has handled what it hears as soon as it has heard it: nobody has to wait for it.
+        drop(journal.join(Box::new(Arc::downgrade(&revocations))));
         Self(Arc::new(Core {
             journal: Arc::new(journal),
             admission: Admission::new(config.limits.subscribers),
+            revocations,
+            recalled: OnceCell::new(),
             config,
             broadcasters: Mutex::default(),
         }))
@@ -121,10 +136,15 @@ impl Hub {
         subscription: Subscription,
     ) -> Result<Subscriber, SubscribeError> {
         let permit = self.0.admission.admit()?;
-        let Subscription { selector, view, start, wait, end, .. } = &subscription;
+        let Subscription { selector, view, start, wait, session, .. } = &subscription;
         let journal = self.0.journal.clone();
         let placement = journal.place(start, selector, view).await?;
-        let seat = if *wait { Some(self.register(selector, view, *end).await?) } else { None };
+        let seat = if *wait { Some(self.register(selector, view, session).await?) } else { None };
+        let token_id = session.as_ref().and_then(|session| session.token_id.as_deref());
+        if token_id.is_some_and(|id| self.0.revocations.has(id)) {
+            // Only now: what was revoked before it had its seat would not end it.
+            return Err(SubscribeError::Revoked);
+        }
         Ok(Subscriber::new(journal, permit, subscription, placement, seat))
     }
 
@@ -132,10 +152,11 @@ impl Hub {
         &self,
         selector: &Selector,
         view: &View,
-        end: Option<SystemTime>,
+        session: &Option<Arc<Session>>,
     ) -> Result<SeatInFeed, Refusal> {
         loop {
-            let register = Register { selector: selector.clone(), view: view.clone(), end };
+            let (selector, view, session) = (selector.clone(), view.clone(), session.clone());
+            let register = Register { selector, view, session };
             let seat = self.broadcaster().send(register).await;
             if self.0.admission.is_draining() {
                 // A broadcaster that began just now was not told to drain.
@@ -146,6 +167,65 @@ impl Hub {
                 return Ok(seat);
             }
         }
+    }
+
+    /// Ends the streams of a user, on every node; the user may come back.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub async fn log_out(&self, user: &str) -> Result<(), PublishError> {
+        self.publish(Notice::User { user: user.into() }.event()).await.map(drop)
+    }
+
+    /// Refuses the token with this id (`jti`) and ends its streams, on every node, until it expires
+    /// by itself at `exp`, in seconds since 1970.
+    ///
+    /// Remembered as long as the hub runs; over a restart by the journal, whose history may let go
+    /// of it early.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub async fn revoke(&self, token_id: &str, exp: u64) -> Result<(), PublishError> {
+        self.recall_once().await.map_err(PublishError::Journal)?;
+        if self.0.revocations.len() >= MAX_REVOKED {
+            return Err(PublishError::Busy);
+        }
+        self.publish(Notice::Token { jti: token_id.into(), exp }.event()).await.map(drop)
+    }
+
+    /// Whether a token is revoked.
+    pub(crate) async fn is_revoked(&self, token_id: &str) -> Result<bool, JournalError> {
+        self.recall_once().await?;
+        Ok(self.0.revocations.has(token_id))
+    }
+
+    async fn recall_once(&self) -> Result<(), JournalError> {
+        self.0.recalled.get_or_try_init(|| self.recall()).await.map(drop)
+    }
+
+    /// Reads the notices that the journal has from before, and sees to it that it keeps them.
+    async fn recall(&self) -> Result<(), JournalError> {
+        let (selector, start) = (Notice::channel().into(), Start::After(LastEventId::Earliest));
+        let mut cursor = self.0.journal.place(&start, &selector, &View::All).await?.cursor;
+        loop {
+            let page = self.0.journal.page(&selector, &View::All, cursor, usize::MAX).await?;
+            match page {
+                Reading::Page(page) => {
+                    Notice::all_in(&page.bytes).for_each(|notice| self.0.revocations.take(notice));
+                    cursor = page.through;
+                    if page.at_head {
+                        break;
+                    }
+                }
+                Reading::Overrun { floor, .. } => cursor = floor,
+                Reading::Away => {
+                    let why = "revoked tokens are not known yet".into();
+                    return Err(JournalError::Unavailable(why));
+                }
+            }
+        }
+        spawn_local(repeat_notices(Arc::downgrade(&self.0)));
+        Ok(())
     }
 
     /// Lists channels that have kept events or are subscribed to by name.
@@ -325,6 +405,19 @@ impl Hub {
     }
 }
 
+/// Publishes notices again before the history's age lets go of them.
+async fn repeat_notices(core: Weak<Core>) {
+    while let Some(core) = core.upgrade() {
+        let max_age = core.journal.max_age();
+        for notice in core.revocations.to_repeat(max_age / 2) {
+            // Otherwise the next time.
+            let _ = core.journal.append(notice.event().into()).await;
+        }
+        drop(core);
+        tokio::time::sleep((max_age / 8).max(MIN_REPEAT)).await;
+    }
+}
+
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("subscribers", &self.subscribers()).finish_non_exhaustive()
@@ -359,6 +452,9 @@ pub enum SubscribeError {
     /// The journal cannot be read now.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The caller's token is revoked.
+    #[error("the token is revoked")]
+    Revoked,
 }
 
 #[cfg(test)]

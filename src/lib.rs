@@ -20,6 +20,7 @@
 //!   the same selection share a *feed*, a short ring of frames; a *flush* wakes its readers a
 //!   slice at a time.
 //! * `admission`: who may subscribe, and until when.
+//! * `revocations`: tokens and users whose streams end before their time, told by events.
 //! * `subscriber`: a cursor, not a queue. It reads pages of the journal until it has caught up,
 //!   and then its feed; one that falls behind goes back to the journal.
 //! * `hub`: what handlers and apps hold: publish, subscribe, channels, drain. `listing` is what
@@ -57,13 +58,14 @@ mod listing;
 mod model;
 #[cfg(feature = "tls")]
 mod multiplexed;
+mod revocations;
 mod subscriber;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub use channel::{Channel, ChannelError, Pattern, Selector, View};
 pub use event::{Event, EventType, EventTypeError};
-pub use grants::Grants;
+pub use grants::{Grants, Session};
 pub use hub::{Hub, PublishError, Refusal, SubscribeError};
 pub use id::{EventId, LastEventId, OwnId, OwnIdError, WireId};
 pub use journal::{Batch, IdempotencyKey, JournalError, Receipt, Start};

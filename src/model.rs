@@ -351,7 +351,7 @@ impl World {
             From::Nonsense => after("9-".repeat(200)),
             From::Last(count) => Start::Last(count),
         };
-        self.open(Subscription { selector, view, start, limit, wait, end: None }).await;
+        self.open(Subscription { selector, view, start, limit, wait, session: None }).await;
     }
 
     /// Opens a stream where the model says that it begins.
@@ -428,7 +428,7 @@ impl World {
         let Reader { selector, view, left, waits, .. } = old;
         if left != Some(0) {
             let subscription =
-                Subscription { selector, view, start, limit: left, wait: waits, end: None };
+                Subscription { selector, view, start, limit: left, wait: waits, session: None };
             self.open(subscription).await;
         }
     }

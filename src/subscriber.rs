@@ -15,6 +15,7 @@ use crate::{
     broadcaster::{Read, SeatInFeed},
     channel::{Selector, View},
     frame,
+    grants::{Grants, Session},
     id::{EventId, LastEventId},
     journal::{Journal, JournalError, Placement, Reading, Start},
 };
@@ -32,8 +33,8 @@ pub struct Subscription {
     pub limit: Option<usize>,
     /// Go on when caught up; otherwise the stream ends there.
     pub wait: bool,
-    /// End the stream then, or within the second that follows.
-    pub end: Option<SystemTime>,
+    /// What ends the stream early, within a second: see [`as_caller`](Self::as_caller).
+    pub session: Option<Arc<Session>>,
 }
 
 impl Subscription {
@@ -45,8 +46,15 @@ impl Subscription {
             start: Start::Head,
             limit: None,
             wait: true,
-            end: None,
+            session: None,
         }
+    }
+
+    /// Reads as a caller with these grants: shows the private events that they let see, and ends
+    /// when they do, when their token is revoked, or when their user logs out. Does not ask whether
+    /// they let subscribe.
+    pub fn as_caller(self, grants: &Grants) -> Self {
+        Self { view: grants.view(&self.selector), session: grants.session(), ..self }
     }
 }
 
@@ -174,8 +182,10 @@ impl Subscriber {
         page: Option<PageFuture>,
         cx: &mut Context<'_>,
     ) -> (Source, Poll<()>) {
-        let Subscription { selector, view, end, .. } = &self.subscription;
-        if end.is_some_and(|end| end <= SystemTime::now()) {
+        let Subscription { selector, view, session, .. } = &self.subscription;
+        let end = session.as_ref().and_then(|session| session.end);
+        let is_over = seat.as_ref().is_some_and(SeatInFeed::is_over);
+        if is_over || end.is_some_and(|end| end <= SystemTime::now()) {
             return self.take_leave_early();
         }
         let mut page =

@@ -14,6 +14,7 @@ const LEEWAY: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct Claims {
     sub: Option<String>,
+    jti: Option<String>,
     /// Seconds since 1970 (RFC 7519, 2: a number, not always whole).
     exp: Option<f64>,
     nbf: Option<f64>,
@@ -32,7 +33,7 @@ struct Powers {
 impl Claims {
     /// What they grant at `now`, with what everybody may do.
     pub(super) fn grants(self, rules: &TokenRules, now: SystemTime) -> Result<Grants, TokenError> {
-        let Self { sub, exp, nbf, herald } = self;
+        let Self { sub, jti, exp, nbf, herald } = self;
         if let Some(nbf) = nbf
             && date("nbf", nbf)? > now + LEEWAY
         {
@@ -52,6 +53,9 @@ impl Claims {
         }
         if let Some(sub) = sub {
             grants = grants.user(&sub).map_err(|error| wrong("sub", &error))?;
+        }
+        if let Some(jti) = jti {
+            grants = grants.token(&jti);
         }
         for pattern in patterns("subscribe", &herald.subscribe) {
             grants = grants.subscribe(pattern?);

@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
+    sync::Arc,
     task::Waker,
     time::SystemTime,
 };
@@ -17,6 +18,7 @@ use slab::Slab;
 
 use crate::{
     frame::{Frames, HAND_OUT},
+    grants::Session,
     id::EventId,
     journal::Lost,
 };
@@ -74,8 +76,8 @@ struct Slot {
     beat: u64,
     /// Asked to leave when the hub stood there.
     leaving: Option<EventId>,
-    /// Its time is up then.
-    end: Option<SystemTime>,
+    /// What may end it before it leaves by itself.
+    session: Option<Arc<Session>>,
     is_over: bool,
 }
 
@@ -145,16 +147,16 @@ impl Feed {
         }
     }
 
-    /// Adds a subscriber, not attached yet, until `end`.
-    pub(crate) fn enter(&mut self, end: Option<SystemTime>) -> usize {
-        self.next_end = earlier(self.next_end, end);
+    /// Adds a subscriber, not attached yet.
+    pub(crate) fn enter(&mut self, session: Option<Arc<Session>>) -> usize {
+        self.next_end = earlier(self.next_end, end_of(&session));
         self.subscribers.insert(Slot {
             attached: None,
             waker: None,
             seen: self.generation,
             beat: self.beat.number,
             leaving: None,
-            end,
+            session,
             is_over: false,
         })
     }
@@ -246,15 +248,28 @@ impl Feed {
         if self.next_end.is_none_or(|end| end > now) {
             return;
         }
-        self.next_end = None;
+        self.end_where(|session| session.end.is_some_and(|end| end <= now), wakers);
+        let left = self.subscribers.iter().filter(|(_, slot)| !slot.is_over);
+        self.next_end = left.filter_map(|(_, slot)| end_of(&slot.session)).min();
+    }
+
+    /// Ends the sessions of which this is true, and says whom to wake.
+    pub(crate) fn end_where(
+        &mut self,
+        is_over: impl Fn(&Session) -> bool,
+        wakers: &mut Vec<Waker>,
+    ) {
         for (_, slot) in &mut self.subscribers {
-            if slot.end.is_some_and(|end| end <= now) {
-                slot.end = None;
+            if slot.session.as_deref().is_some_and(&is_over) {
                 slot.is_over = true;
                 wakers.extend(slot.waker.take());
             }
-            self.next_end = earlier(self.next_end, slot.end);
         }
+    }
+
+    /// Whether a subscriber shall end at once.
+    pub(crate) fn is_over(&self, key: usize) -> bool {
+        self.subscribers[key].is_over
     }
 
     /// Lets subscriber `key` read from here what comes after `cursor`, if all of that is here.
@@ -431,6 +446,10 @@ impl Feed {
             *self.overrun.entry(frame.id).or_default() += frame.readers;
         }
     }
+}
+
+fn end_of(session: &Option<Arc<Session>>) -> Option<SystemTime> {
+    session.as_ref().and_then(|session| session.end)
 }
 
 fn earlier(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {

@@ -1,21 +1,22 @@
 //! What a broadcaster can be told and asked.
 
-use std::time::{Instant, SystemTime};
+use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 
 use super::SeatInFeed;
 use crate::{
     channel::{Channel, Selector, View},
+    grants::Session,
     journal::{Lost, News},
 };
 
-/// A subscriber wants to read events of `selector` that `view` shows, until `end`: finds or opens
-/// the feed.
+/// A subscriber wants to read events of `selector` that `view` shows, as long as its session lasts:
+/// finds or opens the feed.
 pub(crate) struct Register {
     pub(crate) selector: Selector,
     pub(crate) view: View,
-    pub(crate) end: Option<SystemTime>,
+    pub(crate) session: Option<Arc<Session>>,
 }
 
 impl Message for Register {

@@ -25,8 +25,10 @@ use crate::{
     admission::ASKING_PACE,
     channel::{Channel, Selector, View},
     frame,
+    grants::Session,
     id::EventId,
     journal::{Journal, Listener, Lost, News, Seat},
+    revocations::Notice,
 };
 
 pub(crate) use feed::{Feed, Read};
@@ -193,6 +195,15 @@ impl Broadcaster {
         }
     }
 
+    /// Ends the streams of the sessions of which this is true.
+    fn end_where(&self, is_over: impl Fn(&Session) -> bool) {
+        let mut wakers = Vec::new();
+        for (_, selection) in &self.feeds {
+            selection.feed.lock().end_where(&is_over, &mut wakers);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Sends some subscribers away and comes back for the rest.
     fn drain_step(&mut self, end: Instant, ctx: &mut Context<Self>) {
         let there: usize =
@@ -251,7 +262,7 @@ impl Handler<Register> for Broadcaster {
 
     fn handle(
         &mut self,
-        Register { selector, view, end }: Register,
+        Register { selector, view, session }: Register,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         let selection = (selector, view);
@@ -260,7 +271,7 @@ impl Handler<Register> for Broadcaster {
             None => self.open_feed(selection.0, selection.1),
         };
         let feed = self.feeds[feed_key].feed.clone();
-        let key = feed.lock().enter(end);
+        let key = feed.lock().enter(session);
         MessageResult(SeatInFeed { feed, key, feed_key, broadcaster: ctx.address() })
     }
 }
@@ -291,6 +302,9 @@ impl Handler<Broadcast> for Broadcaster {
                     selection.feed.lock().push(entry.id, entry.frame.clone());
                     self.stir(key);
                 }
+            }
+            if let Some(notice) = Notice::of(entry) {
+                self.end_where(|session| notice.ends(session));
             }
             self.head = entry.id;
         }
@@ -394,6 +408,11 @@ impl SeatInFeed {
     /// Reads the feed from now on, if it has everything after `cursor`.
     pub(crate) fn attach(&self, cursor: EventId) -> bool {
         self.feed.lock().attach(self.key, cursor)
+    }
+
+    /// Whether it shall end at once.
+    pub(crate) fn is_over(&self) -> bool {
+        self.feed.lock().is_over(self.key)
     }
 
     /// What there is to read after `cursor`, where it is attached: at most `most` events.

@@ -2,13 +2,16 @@
 
 use std::{convert::Infallible, rc::Rc, time::SystemTime};
 
-use actix_web::{FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError};
+use actix_web::{
+    FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError, web::Data,
+};
 use futures_util::future::{FutureExt, LocalBoxFuture, err};
 
 use super::error::Error;
 use crate::{
     channel::{Channel, Selector, View},
     grants::Grants,
+    hub::Hub,
     listing::Sight,
 };
 
@@ -44,10 +47,6 @@ impl Caller {
         self.0.own_channel().ok_or_else(refused)
     }
 
-    pub(super) fn view(&self, selector: &Selector) -> View {
-        self.0.view(selector)
-    }
-
     pub(super) fn sight(&self, channel: &Channel) -> Sight {
         if !self.0.may_subscribe(channel) {
             Sight::Nothing
@@ -56,6 +55,10 @@ impl Caller {
         } else {
             Sight::Subscribers
         }
+    }
+
+    pub(super) fn grants(&self) -> &Grants {
+        &self.0
     }
 
     /// When the grants end.
@@ -73,12 +76,22 @@ impl FromRequest for Caller {
     type Future = CallerFuture;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        match req.app_data::<Grantor>() {
-            Some(grantor) => grantor.0(req),
-            None => {
-                err(ErrorInternalServerError("herald's routes are not configured")).boxed_local()
+        let app_data = req.app_data::<Grantor>().zip(req.app_data::<Data<Hub>>());
+        let Some((grantor, hub)) = app_data else {
+            let error = ErrorInternalServerError("herald's routes are not configured");
+            return err(error).boxed_local();
+        };
+        let (caller, hub) = (grantor.0(req), hub.clone());
+        async move {
+            let caller = caller.await?;
+            if let Some(id) = caller.0.token_id()
+                && hub.is_revoked(id).await.map_err(Error::Journal)?
+            {
+                return Err(Error::Revoked.into());
             }
+            Ok(caller)
         }
+        .boxed_local()
     }
 }
 

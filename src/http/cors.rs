@@ -9,7 +9,7 @@ const MAX_AGE: usize = 3_600;
 /// Lets pages of `origins` ask: with cookies if they are named, without if it is `*`, for all.
 pub(crate) fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST"])
+        .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CACHE_CONTROL, header::CONTENT_TYPE])
         .allowed_headers(["Last-Event-ID", "Idempotency-Key"])
         .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE])

@@ -37,6 +37,8 @@ pub(crate) enum Error {
     Forbidden(String),
     #[error("{0}; send a token as `Authorization: Bearer`")]
     NoToken(String),
+    #[error("the token is revoked")]
+    Revoked,
     #[cfg(feature = "jwt")]
     #[error("{0}")]
     Token(TokenError),
@@ -74,7 +76,7 @@ impl ResponseError for Error {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Foreign(_) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NoToken(_) => StatusCode::UNAUTHORIZED,
+            Self::NoToken(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
             #[cfg(feature = "jwt")]
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -93,6 +95,7 @@ impl ResponseError for Error {
         let more = match self {
             Self::Method { allow, .. } => Some((header::ALLOW, allow.clone())),
             Self::NoToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer".into())),
+            Self::Revoked => Some((header::WWW_AUTHENTICATE, challenge(self))),
             #[cfg(feature = "jwt")]
             Self::Token(error) => Some((header::WWW_AUTHENTICATE, challenge(error))),
             _ => None,
@@ -107,8 +110,7 @@ impl ResponseError for Error {
 }
 
 /// What is wrong with a token (RFC 6750, 3).
-#[cfg(feature = "jwt")]
-fn challenge(error: &TokenError) -> String {
+fn challenge(error: &impl fmt::Display) -> String {
     // A claim may have any characters; RFC 6750 takes these but for quotes and backslashes.
     let is_quotable = |char: &char| matches!(char, ' '..='~') && !matches!(char, '"' | '\\');
     let description: String = error.to_string().chars().filter(is_quotable).collect();
@@ -141,7 +143,10 @@ answer! {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    SubscribeError => |_| StatusCode::SERVICE_UNAVAILABLE;
+    SubscribeError => |error| match error {
+        SubscribeError::Revoked => StatusCode::UNAUTHORIZED,
+        SubscribeError::Refused(_) | SubscribeError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
     JournalError => |_| StatusCode::SERVICE_UNAVAILABLE;
 }
 

@@ -46,6 +46,7 @@ mod local;
 mod origin;
 mod params;
 mod publish;
+mod sessions;
 mod stream;
 mod subscribe;
 
@@ -89,6 +90,8 @@ where
             .service(at("/events/{herald_channel:.*}").get(subscribe::one).post(publish::one))
             .service(at("/me/events").get(subscribe::mine))
             .service(at("/users/{herald_user}/events").post(publish::to_user))
+            .service(at("/users/{herald_user}/streams").delete(sessions::log_out))
+            .service(at("/revocations").post(sessions::revoke))
             .service(at("/notifications").get(subscribe::notifications))
             .service(at("/notify").post(publish::notify))
             .service(at("/time").get(clock::time))
@@ -139,6 +142,16 @@ impl Route {
     {
         self.allow.push("POST");
         Self { resource: self.resource.route(web::post().to(handler)), ..self }
+    }
+
+    fn delete<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("DELETE");
+        Self { resource: self.resource.route(web::delete().to(handler)), ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Subscribing: `GET /events…`.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -16,7 +16,7 @@ use super::{
     stream,
 };
 use crate::{
-    channel::{Channel, Pattern, Selector, View},
+    channel::{Channel, Pattern, Selector},
     config::parse_span,
     hub::{Hub, SubscribeError},
     id::LastEventId,
@@ -106,7 +106,8 @@ pub async fn subscribe(
     hub: &Hub,
     selector: impl Into<Selector>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    Ok(stream_of(req, hub, selector.into(), View::All, None, params::query(req)?).await?)
+    let subscription = subscription(req, selector.into(), params::query(req)?)?;
+    Ok(stream_of(req, hub, subscription).await?)
 }
 
 async fn answer(
@@ -117,22 +118,16 @@ async fn answer(
     words: Words,
 ) -> Result<HttpResponse, Error> {
     caller.may_subscribe(&selector)?;
-    let view = caller.view(&selector);
-    stream_of(req, hub, selector, view, caller.end(), words).await
+    let subscription = subscription(req, selector, words)?.as_caller(caller.grants());
+    stream_of(req, hub, subscription).await
 }
 
-async fn stream_of(
+fn subscription(
     req: &HttpRequest,
-    hub: &Hub,
     selector: Selector,
-    view: View,
-    end: Option<SystemTime>,
     words: Words,
-) -> Result<HttpResponse, Error> {
-    let subscription = Subscription {
-        selector,
-        view,
-        end,
+) -> Result<Subscription, Error> {
+    Ok(Subscription {
         start: start(req, &words)?,
         limit: match &words.limit {
             Some(text) => Some(params::number("limit", text, 1, u32::MAX.into())? as usize),
@@ -142,12 +137,21 @@ async fn stream_of(
             Some(text) => params::flag("wait", text)?,
             None => true,
         },
-    };
+        ..Subscription::new(selector)
+    })
+}
+
+async fn stream_of(
+    req: &HttpRequest,
+    hub: &Hub,
+    subscription: Subscription,
+) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
         return Ok(stream::respond(req, ()));
     }
     match hub.subscribe(subscription).await {
         Ok(subscriber) => Ok(stream::respond(req, subscriber)),
+        Err(SubscribeError::Revoked) => Err(Error::Revoked),
         Err(error) => refuse(req, hub, error),
     }
 }

@@ -382,8 +382,14 @@ impl fmt::Display for JournalError {
 impl std::error::Error for JournalError {}
 
 #[cfg(test)]
-mod tests {
-    use super::allocated;
+pub(crate) mod tests {
+    use super::{Draft, Entry, allocated};
+    use crate::{event::Event, id::EventId};
+
+    /// An event as a journal would have it.
+    pub(crate) fn entry_of(event: Event) -> Entry {
+        Draft::from(event).at(EventId::new(1, 0))
+    }
 
     #[test]
     fn an_allocation_is_rounded_up_by_a_quarter_at_most() {

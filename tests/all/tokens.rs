@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     hub::{Events, Hub, answered, herald_at, herald_on, refused, within},
     mint::{KeyPair, SECRET, forever, grants, now, signed, token},
+    redis_server::RedisServer,
     tools::{run, told},
 };
 
@@ -717,4 +718,133 @@ async fn a_token_is_in_no_log() {
     for secret in [good.as_str(), bad.as_str(), signature, SECRET] {
         assert!(!said.contains(secret));
     }
+}
+
+/// A token of a user's, with an id.
+fn session_token(sub: &str, jti: &str) -> String {
+    let mut claims = grants(&["demo"], &["demo"]);
+    claims["sub"] = json!(sub);
+    claims["jti"] = json!(jti);
+    signed(Algorithm::HS256, &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+}
+
+#[tokio::test]
+async fn a_user_who_is_logged_out_has_no_stream_left() {
+    let hub = hub_with(&[]).await;
+    let admin = token(&[], &["user/*"]);
+    let (ann, ann_too, bob) =
+        (session_token("ann", "1"), session_token("ann", "2"), session_token("bob", "3"));
+    let subscribe = |path: &str, token: &str| Events::open(hub.get(path).bearer_auth(token));
+    let ends = [subscribe("/events/demo", &ann).await, subscribe("/me/events", &ann_too).await];
+    let mut stays = subscribe("/events/demo", &bob).await;
+    let log_out = |user: &str| hub.client.delete(hub.url(&format!("/users/{user}/streams")));
+    refused(log_out("ann"), 401).await;
+    refused(log_out("ann").bearer_auth(&bob), 403).await;
+    let started = Instant::now();
+    let answer = within(log_out("ann").bearer_auth(&admin).send()).await.unwrap();
+    assert_eq!(answer.status(), 204);
+    for stream in ends {
+        let retry = stream.last_retry().await;
+        assert!((2_000..=5_000).contains(&retry.unwrap()), "{retry:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    answered(hub.post("/events/demo", "x").bearer_auth(&bob)).await;
+    assert_eq!(stays.data().await, "x");
+    subscribe("/events/demo", &ann).await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_until_it_expires_and_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = format!("disk:{}", directory.path().display());
+    let flags = ["--journal", journal.as_str()];
+    let hub = hub_with(&flags).await;
+    let bad = session_token("ann", "stolen");
+    let good = session_token("ann", "other");
+    let stream = Events::open(hub.get("/events/demo").bearer_auth(&bad)).await;
+    let mut stays = Events::open(hub.get("/events/demo").bearer_auth(&good)).await;
+    let notice = json!({"jti": "stolen", "exp": now() + 600}).to_string();
+    let by = |publish: &[&str]| {
+        hub.post("/revocations", notice.clone()).bearer_auth(token(&[], publish))
+    };
+    refused(hub.post("/revocations", notice.clone()), 401).await;
+    refused(by(&["**"]), 403).await;
+    let admin = ["herald/revocations"];
+    for nonsense in ["{}", r#"{"jti":"","exp":1}"#, r#"{"jti":"a","exp":"b"}"#, "[]", ""] {
+        let request = hub.post("/revocations", nonsense);
+        refused(request.bearer_auth(token(&[], &admin)), 400).await;
+    }
+    assert_eq!(within(by(&admin).send()).await.unwrap().status(), 204);
+    assert!(stream.last_retry().await.is_some());
+    let refused_everywhere = async |hub: &Hub| {
+        for request in [
+            hub.get("/events/demo"),
+            hub.post("/events/demo", "x"),
+            hub.get("/time"),
+            hub.get("/channels"),
+        ] {
+            let detail = refused(request.bearer_auth(&bad), 401).await;
+            assert!(detail.contains("revoked"), "{detail}");
+        }
+    };
+    refused_everywhere(&hub).await;
+    answered(hub.post("/events/demo", "x").bearer_auth(&good)).await;
+    assert_eq!(stays.data().await, "x");
+    hub.kill().await;
+    let hub = hub_with(&flags).await;
+    refused_everywhere(&hub).await;
+    answered(hub.post("/events/demo", "x").bearer_auth(&good)).await;
+}
+
+#[tokio::test]
+async fn log_out_and_revocation_reach_every_node() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let flags = ["--journal", url.as_str()];
+    let nodes = [hub_with(&flags).await, hub_with(&flags).await];
+    let bad = session_token("ann", "stolen");
+    let mut streams = Vec::new();
+    for node in &nodes {
+        streams.push(Events::open(node.get("/events/demo").bearer_auth(&bad)).await);
+    }
+    let notice = json!({"jti": "stolen", "exp": now() + 600}).to_string();
+    let admin = token(&[], &["herald/revocations", "user/*"]);
+    let started = Instant::now();
+    let revoke = nodes[0].post("/revocations", notice).bearer_auth(&admin);
+    assert_eq!(within(revoke.send()).await.unwrap().status(), 204);
+    for stream in streams {
+        assert!(stream.last_retry().await.is_some());
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // A node that has no subscriber, and one that comes later, know it too.
+    let later = hub_with(&flags).await;
+    for node in nodes.iter().chain([&later]) {
+        refused(node.post("/events/demo", "x").bearer_auth(&bad), 401).await;
+    }
+    let bob = session_token("bob", "1");
+    let stream = Events::open(nodes[0].get("/me/events").bearer_auth(&bob)).await;
+    let log_out = nodes[1].client.delete(nodes[1].url("/users/bob/streams"));
+    within(log_out.bearer_auth(&admin).send()).await.unwrap();
+    assert!(stream.last_retry().await.is_some());
+}
+
+#[tokio::test]
+async fn a_revocation_outlives_the_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = format!("disk:{}", directory.path().display());
+    let flags = ["--journal", journal.as_str(), "--history-age", "4s"];
+    let hub = hub_with(&flags).await;
+    let bad = session_token("ann", "stolen");
+    let admin = token(&["herald/revocations"], &["herald/revocations"]);
+    let notice = json!({"jti": "stolen", "exp": now() + 600}).to_string();
+    let revoke = hub.post("/revocations", notice).bearer_auth(&admin);
+    assert_eq!(within(revoke.send()).await.unwrap().status(), 204);
+    let notices = hub.get("/events/herald/revocations?last_event_id=earliest");
+    let mut notices = Events::open(notices.bearer_auth(&admin)).await;
+    for _ in 0..3 {
+        assert!(notices.data().await.contains("stolen"));
+    }
+    hub.kill().await;
+    let hub = hub_with(&flags).await;
+    refused(hub.get("/events/demo").bearer_auth(&bad), 401).await;
 }
