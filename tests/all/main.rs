@@ -11,6 +11,7 @@ mod disk;
 mod drain;
 mod durability;
 mod errors;
+mod fuzz;
 mod hostile;
 mod hub;
 mod mint;
