@@ -1,6 +1,8 @@
 //! Admission: who may subscribe, and until when.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -8,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+
+use crate::{channel::Channel, config::Limits};
 
 /// How long clients are told to wait before they reconnect, jittered so that they do not all come
 /// back at once.
@@ -23,16 +28,30 @@ pub(crate) const ASKING_PACE: Duration = Duration::from_millis(25);
 /// Counts a hub's subscribers, and sends them away at its end.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    most: usize,
+    limits: Limits,
     subscribers: AtomicUsize,
+    /// How many each has, where there is a bound.
+    held: Mutex<HashMap<Holder, usize>>,
     one_left: Notify,
     /// When the drain ends, once it has begun.
     drain: watch::Sender<Option<Instant>>,
 }
 
+/// Who has subscribers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    Address(IpAddr),
+    /// By their own channel.
+    User(Channel),
+}
+
 /// A place among the subscribers, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Admission>);
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    /// Those whose number is bounded.
+    holders: Vec<Holder>,
+}
 
 /// Why a subscriber is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,30 +63,57 @@ pub enum Refusal {
     /// The hub has as many subscribers as it may.
     #[error("the hub is full")]
     Full,
+    /// The address or the user has.
+    #[error("there are as many subscribers as there may be from one address or of one user")]
+    Crowded,
 }
 
 impl Admission {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            limits,
             subscribers: AtomicUsize::new(0),
+            held: Mutex::default(),
             one_left: Notify::new(),
             drain: watch::Sender::new(None),
         })
     }
 
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
+    /// Takes a subscriber, who may be somebody's.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        user: Option<&Channel>,
+    ) -> Result<Permit, Refusal> {
         // Counted before anything is checked: no two get the last place, and a drain that begins
         // now waits for this one.
         let before = self.subscribers.fetch_add(1, SeqCst);
-        let permit = Permit(self.clone());
+        let mut permit = Permit { admission: self.clone(), holders: Vec::new() };
         if self.is_draining() {
-            Err(Refusal::Draining)
-        } else if before >= self.most {
-            Err(Refusal::Full)
-        } else {
-            Ok(permit)
+            return Err(Refusal::Draining);
         }
+        if before >= self.limits.subscribers {
+            return Err(Refusal::Full);
+        }
+        let Limits { subscribers_per_address, subscribers_per_user, .. } = &self.limits;
+        let bounds = [
+            (address.map(Holder::Address), subscribers_per_address),
+            (user.cloned().map(Holder::User), subscribers_per_user),
+        ];
+        for (holder, most) in bounds {
+            if let (Some(holder), Some(most)) = (holder, most) {
+                let mut held = self.held.lock();
+                let count = held.entry(holder.clone()).or_default();
+                *count += 1;
+                let is_crowded = *count > *most;
+                drop(held);
+                permit.holders.push(holder);
+                if is_crowded {
+                    return Err(Refusal::Crowded);
+                }
+            }
+        }
+        Ok(permit)
     }
 
     pub(crate) fn subscribers(&self) -> usize {
@@ -115,13 +161,21 @@ impl Admission {
 
 impl Permit {
     pub(crate) fn retry(&self) -> Duration {
-        self.0.retry()
+        self.admission.retry()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.subscribers.fetch_sub(1, SeqCst);
-        self.0.one_left.notify_waiters();
+        for holder in self.holders.drain(..) {
+            if let Entry::Occupied(mut held) = self.admission.held.lock().entry(holder) {
+                *held.get_mut() -= 1;
+                if *held.get() == 0 {
+                    held.remove();
+                }
+            }
+        }
+        self.admission.subscribers.fetch_sub(1, SeqCst);
+        self.admission.one_left.notify_waiters();
     }
 }

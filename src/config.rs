@@ -1,7 +1,9 @@
 //! Settings of a hub and of its server. Plain values: who fills them in, and from where, is not
 //! known here.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
+
+use ipnet::IpNet;
 
 /// The longest span of time that can be asked for.
 const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -22,6 +24,47 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a span of time such as 90s, 500ms or 1h30m, of a year at most")]
 pub struct SpanError;
+
+/// How often something may be done: evenly, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many…
+    pub count: NonZeroU32,
+    /// …in so long,
+    pub per: Duration,
+    /// and so many at once, if it was less before.
+    pub burst: NonZeroU32,
+}
+
+/// Reads a rate such as `100/s`, `10/m` or `5/h`, or `100/s:1000`, where up to 1,000 may come at
+/// once. Without that, as many as in the span.
+///
+/// # Errors
+/// Says what a rate looks like.
+pub fn parse_rate(text: &str) -> Result<Rate, RateError> {
+    let (rate, burst) =
+        text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+    let (count, unit) = rate.split_once('/').ok_or(RateError)?;
+    let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_| RateError);
+    let per = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(RateError),
+    };
+    let count = number(count)?;
+    let burst = burst.map_or(Ok(count), number)?;
+    let rate = Rate { count, per: Duration::from_secs(per), burst };
+    // One in less than a nanosecond cannot be told.
+    if (rate.per / rate.count.get()).is_zero() { Err(RateError) } else { Ok(rate) }
+}
+
+/// Not a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be a rate such as 100/s, 10/m or 5/h, perhaps with how many may come at once: 100/s:1000"
+)]
+pub struct RateError;
 
 /// How much of the past a journal keeps, for the whole hub: whichever bound is reached first.
 #[derive(Clone, Debug)]
@@ -66,11 +109,28 @@ pub struct Limits {
     pub channels: usize,
     /// Subscribers of the hub.
     pub subscribers: usize,
+    /// Subscribers from one address, or from one /64 network of IPv6.
+    pub subscribers_per_address: Option<usize>,
+    /// Subscribers of one user.
+    pub subscribers_per_user: Option<usize>,
+    /// Subscribing, for each address.
+    pub subscribe_rate: Option<Rate>,
+    /// Publishing events, for each user, or for each address of those who are nobody.
+    pub publish_rate: Option<Rate>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 1024 * 1024, batch_events: 1_000, channels: 100, subscribers: 100_000 }
+        Self {
+            body_bytes: 1024 * 1024,
+            batch_events: 1_000,
+            channels: 100,
+            subscribers: 100_000,
+            subscribers_per_address: None,
+            subscribers_per_user: None,
+            subscribe_rate: None,
+            publish_rate: None,
+        }
     }
 }
 
@@ -83,6 +143,8 @@ pub struct HubConfig {
     pub publish_timeout: Duration,
     /// Bounds on requests.
     pub limits: Limits,
+    /// Proxies that say in `X-Forwarded-For` who asks.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for HubConfig {
@@ -91,6 +153,7 @@ impl Default for HubConfig {
             ping: Duration::from_secs(15),
             publish_timeout: Duration::from_secs(5),
             limits: Limits::default(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -129,6 +192,22 @@ impl Default for ServerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_read_within_bounds() {
+        let rate = |count, per, burst| {
+            let number = |number| NonZeroU32::new(number).unwrap();
+            let per = Duration::from_secs(per);
+            Ok(Rate { count: number(count), per, burst: number(burst) })
+        };
+        assert_eq!(parse_rate("100/s"), rate(100, 1, 100));
+        assert_eq!(parse_rate("5/h:1"), rate(5, 3_600, 1));
+        for bad in
+            ["", "5", "/s", "0/s", "5/d", "5/s:", "5/s:0", "-1/s", "4294967295/s", "1/s:5000000000"]
+        {
+            assert_eq!(parse_rate(bad), Err(RateError), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_span_is_read_within_bounds() {

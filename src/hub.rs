@@ -27,6 +27,7 @@ use crate::{
     id::LastEventId,
     journal::{Batch, Journal, JournalError, MemoryJournal, Reading, Receipt, Start},
     listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope, Sight},
+    pace::Rates,
     revocations::{MAX_REVOKED, Notice, Revocations},
     subscriber::{Subscriber, Subscription},
 };
@@ -47,6 +48,7 @@ struct Core {
     journal: Arc<dyn Journal>,
     config: HubConfig,
     admission: Arc<Admission>,
+    rates: Rates,
     revocations: Arc<Revocations>,
     /// Whether the journal's notices of revocations have been read.
     recalled: OnceCell<()>,
@@ -96,7 +98,8 @@ impl Hub {
         drop(journal.join(Box::new(Arc::downgrade(&revocations))));
         Self(Arc::new(Core {
             journal: Arc::new(journal),
-            admission: Admission::new(config.limits.subscribers),
+            admission: Admission::new(config.limits.clone()),
+            rates: Rates::new(&config.limits),
             revocations,
             recalled: OnceCell::new(),
             config,
@@ -135,8 +138,9 @@ impl Hub {
         &self,
         subscription: Subscription,
     ) -> Result<Subscriber, SubscribeError> {
-        let permit = self.0.admission.admit()?;
-        let Subscription { selector, view, start, wait, session, .. } = &subscription;
+        let Subscription { selector, view, start, wait, session, address, .. } = &subscription;
+        let user = session.as_ref().and_then(|session| session.own_channel.as_ref());
+        let permit = self.0.admission.admit(*address, user)?;
         let journal = self.0.journal.clone();
         let placement = journal.place(start, selector, view).await?;
         let seat = if *wait { Some(self.register(selector, view, session).await?) } else { None };
@@ -337,6 +341,10 @@ impl Hub {
     /// The hub's settings.
     pub fn config(&self) -> &HubConfig {
         &self.0.config
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     pub(crate) fn admission(&self) -> &Arc<Admission> {

@@ -19,7 +19,7 @@
 //! * `broadcaster`: an actor on each worker thread that owns the thread's subscribers. Those with
 //!   the same selection share a *feed*, a short ring of frames; a *flush* wakes its readers a
 //!   slice at a time.
-//! * `admission`: who may subscribe, and until when.
+//! * `admission`: who may subscribe, and until when; `pace`: how often.
 //! * `revocations`: tokens and users whose streams end before their time, told by events.
 //! * `subscriber`: a cursor, not a queue. It reads pages of the journal until it has caught up,
 //!   and then its feed; one that falls behind goes back to the journal.
@@ -58,6 +58,7 @@ mod listing;
 mod model;
 #[cfg(feature = "tls")]
 mod multiplexed;
+mod pace;
 mod revocations;
 mod subscriber;
 #[cfg(feature = "tls")]

@@ -351,7 +351,16 @@ impl World {
             From::Nonsense => after("9-".repeat(200)),
             From::Last(count) => Start::Last(count),
         };
-        self.open(Subscription { selector, view, start, limit, wait, session: None }).await;
+        self.open(Subscription {
+            selector,
+            view,
+            start,
+            limit,
+            wait,
+            session: None,
+            address: None,
+        })
+        .await;
     }
 
     /// Opens a stream where the model says that it begins.
@@ -427,8 +436,15 @@ impl World {
         let start = Start::After(LastEventId::parse(id));
         let Reader { selector, view, left, waits, .. } = old;
         if left != Some(0) {
-            let subscription =
-                Subscription { selector, view, start, limit: left, wait: waits, session: None };
+            let subscription = Subscription {
+                selector,
+                view,
+                start,
+                limit: left,
+                wait: waits,
+                session: None,
+                address: None,
+            };
             self.open(subscription).await;
         }
     }

@@ -1,6 +1,7 @@
 //! A subscriber: a cursor that reads the journal until it has caught up, and then its feed.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -35,6 +36,8 @@ pub struct Subscription {
     pub wait: bool,
     /// What ends the stream early, within a second: see [`as_caller`](Self::as_caller).
     pub session: Option<Arc<Session>>,
+    /// Where it comes from, to be counted there.
+    pub address: Option<IpAddr>,
 }
 
 impl Subscription {
@@ -47,6 +50,7 @@ impl Subscription {
             limit: None,
             wait: true,
             session: None,
+            address: None,
         }
     }
 

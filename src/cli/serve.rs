@@ -9,9 +9,10 @@ use std::{
 
 use clap::Args;
 use herald::{
-    config::{HubConfig, Limits, ServerConfig},
+    config::{HubConfig, Limits, Rate, ServerConfig, parse_rate},
     server::{self, Listeners, Tls},
 };
+use ipnet::IpNet;
 use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,7 +21,7 @@ use super::{
     access::AccessArgs,
     journal::JournalArgs,
     signals::Signals,
-    values::{any_span, at_least_one, bytes, span, stall},
+    values::{any_span, at_least_one, bytes, network, span, stall},
 };
 
 /// Connections that may wait to be accepted: a crowd that comes back at once.
@@ -58,6 +59,21 @@ pub(crate) struct Serve {
     /// At most so many subscribers; the limit on open files bounds them too
     #[arg(long, env = "HERALD_MAX_SUBSCRIBERS", default_value = "100000", value_parser = at_least_one, value_name = "N")]
     max_subscribers: usize,
+    /// At most so many subscribers from one address, or from one /64 network of IPv6
+    #[arg(long, env = "HERALD_MAX_SUBSCRIBERS_PER_ADDRESS", value_parser = at_least_one, value_name = "N")]
+    max_subscribers_per_address: Option<usize>,
+    /// At most so many subscribers of one user (a token's `sub`)
+    #[arg(long, env = "HERALD_MAX_SUBSCRIBERS_PER_USER", value_parser = at_least_one, value_name = "N")]
+    max_subscribers_per_user: Option<usize>,
+    /// How often an address may subscribe, such as 10/s, or 10/s:1000 with 1,000 at once
+    #[arg(long, env = "HERALD_SUBSCRIBE_RATE", value_parser = parse_rate, value_name = "RATE")]
+    subscribe_rate: Option<Rate>,
+    /// How many events a user, or the address of whoever is none, may publish, such as 100/s
+    #[arg(long, env = "HERALD_PUBLISH_RATE", value_parser = parse_rate, value_name = "RATE")]
+    publish_rate: Option<Rate>,
+    /// Believe proxies of this network or address what they say in X-Forwarded-For
+    #[arg(long, env = "HERALD_TRUSTED_PROXY", value_parser = network, value_delimiter = ',', value_name = "NETWORK")]
+    trusted_proxy: Vec<IpNet>,
     /// At most so many channels for a subscriber or an event
     #[arg(long, env = "HERALD_MAX_CHANNELS", default_value = "100", value_parser = at_least_one, value_name = "N")]
     max_channels: usize,
@@ -140,7 +156,12 @@ impl Serve {
                 batch_events: self.max_batch,
                 channels: self.max_channels,
                 subscribers: self.max_subscribers,
+                subscribers_per_address: self.max_subscribers_per_address,
+                subscribers_per_user: self.max_subscribers_per_user,
+                subscribe_rate: self.subscribe_rate,
+                publish_rate: self.publish_rate,
             },
+            trusted_proxies: self.trusted_proxy.clone(),
         }
     }
 

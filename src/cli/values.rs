@@ -1,8 +1,9 @@
 //! Values as a person types them.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use herald::config::parse_span;
+use ipnet::IpNet;
 
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     match any_span(text)? {
@@ -15,6 +16,12 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 pub(super) fn stall(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
     if span < Duration::from_secs(1) { Err("must be at least 1s".into()) } else { Ok(span) }
+}
+
+/// A network in CIDR notation, or an address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    network.map_err(|_| "must be an address or a network such as 10.0.0.0/8".into())
 }
 
 pub(super) fn any_span(text: &str) -> Result<Duration, String> {

@@ -17,7 +17,9 @@ use actix_web_lab::sse::{Data as Message, Event, Sse};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{caller::Caller, error::Error, stream::respond, subscribe::refuse};
+use super::{
+    address::counted_address, caller::Caller, error::Error, stream::respond, subscribe::refuse,
+};
 use crate::{admission::Permit, frame, hub::Hub, subscriber::MAX_IDLE_POLLS};
 
 /// Streams the time once a second, to whoever the app knows. Counts as a subscriber.
@@ -30,9 +32,13 @@ pub(super) async fn time(
     if req.method() == Method::HEAD {
         return Ok(respond(&req, ()));
     }
-    let permit = match hub.admission().admit() {
+    let address = counted_address(&req, &hub);
+    let permit = match hub.admission().admit(Some(address), caller.grants().own_channel()) {
         Ok(permit) => permit,
-        Err(refusal) => return refuse(&req, &hub, refusal.into()),
+        Err(refusal) => {
+            let error = Error::Subscribe(refusal.into());
+            return refuse(&req, hub.admission().retry(), error);
+        }
     };
     let interval = tokio::time::interval(Duration::from_secs(1));
     let ticks = stream::unfold(interval, |mut interval| async {

@@ -1,6 +1,6 @@
 //! Every error an answer can be, mapped to its status once (RFC 9457).
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -42,6 +42,10 @@ pub(crate) enum Error {
     #[cfg(feature = "jwt")]
     #[error("{0}")]
     Token(TokenError),
+    #[error("too many events lately; slow down, or send fewer at once")]
+    TooManyEvents { wait: Duration },
+    #[error("too many subscriptions from this address lately")]
+    TooManySubscriptions { wait: Duration },
     #[cfg(feature = "tls")]
     #[error("this connection has {most} streams already; end some, or open another")]
     TooManyStreams { most: usize },
@@ -79,6 +83,9 @@ impl ResponseError for Error {
             Self::NoToken(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
             #[cfg(feature = "jwt")]
             Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::TooManyEvents { .. } | Self::TooManySubscriptions { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Publish(error) => error.status_code(),
@@ -94,6 +101,10 @@ impl ResponseError for Error {
         let mut response = problem(self.status_code(), self);
         let more = match self {
             Self::Method { allow, .. } => Some((header::ALLOW, allow.clone())),
+            Self::TooManyEvents { wait } | Self::TooManySubscriptions { wait } => {
+                // Whole seconds (RFC 9110, 10.2.3), and not too few.
+                Some((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
+            }
             Self::NoToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer".into())),
             Self::Revoked => Some((header::WWW_AUTHENTICATE, challenge(self))),
             #[cfg(feature = "jwt")]

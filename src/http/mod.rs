@@ -31,6 +31,7 @@
 //!   publishing, or their pages publish in your users' names.
 
 mod access;
+mod address;
 mod admin;
 mod assets;
 mod batch;

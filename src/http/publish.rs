@@ -9,12 +9,14 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    address::counted_address,
     batch, body,
     caller::Caller,
     error::Error,
     params::{self, channel_in_path, user_in_path},
 };
 use crate::{
+    admission::Holder,
     channel::Channel,
     event::{Event, EventType, MAX_RETRY},
     grants::user_channel,
@@ -76,7 +78,7 @@ pub(super) async fn several(
             .may_publish(&event.channels)
             .map_err(|source| Error::InBatch { index, source: Box::new(source) })?;
     }
-    let receipt = publish(&req, &hub, events).await?;
+    let receipt = publish(&req, &hub, &caller, events).await?;
     Ok(HttpResponse::Ok().json(Answer { ids: &receipt }))
 }
 
@@ -95,11 +97,23 @@ async fn publish_one(
     caller.may_publish(std::slice::from_ref(&channel))?;
     let body = body::read(body, hub.config().limits.body_bytes).await?;
     let event = about.apply_to(Event::new(channel, body::data(req, body)?))?;
-    let receipt = publish(req, hub, vec![event]).await?;
+    let receipt = publish(req, hub, caller, vec![event]).await?;
     Ok(HttpResponse::Ok().json(Answer { id: receipt.first() }))
 }
 
-async fn publish(req: &HttpRequest, hub: &Hub, events: Vec<Event>) -> Result<Receipt, Error> {
+async fn publish(
+    req: &HttpRequest,
+    hub: &Hub,
+    caller: &Caller,
+    events: Vec<Event>,
+) -> Result<Receipt, Error> {
+    if let Some(pace) = &hub.rates().publishing {
+        let user = caller.grants().own_channel().cloned();
+        let publisher =
+            user.map_or_else(|| Holder::Address(counted_address(req, hub)), Holder::User);
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        pace.take(&publisher, count).map_err(|wait| Error::TooManyEvents { wait })?;
+    }
     let key = match req.headers().get("Idempotency-Key") {
         None => None,
         Some(value) => Some(IdempotencyKey::new(value.as_bytes()).ok_or_else(|| {

@@ -10,6 +10,7 @@ use actix_web::{
 use serde::Deserialize;
 
 use super::{
+    address::counted_address,
     caller::Caller,
     error::Error,
     params::{self, channel_in_path},
@@ -149,10 +150,17 @@ async fn stream_of(
     if req.method() == Method::HEAD {
         return Ok(stream::respond(req, ()));
     }
+    let address = counted_address(req, hub);
+    if let Err(wait) =
+        hub.rates().subscribing.as_ref().map_or(Ok(()), |pace| pace.take(&address, 1))
+    {
+        return refuse(req, wait, Error::TooManySubscriptions { wait });
+    }
+    let subscription = Subscription { address: Some(address), ..subscription };
     match hub.subscribe(subscription).await {
         Ok(subscriber) => Ok(stream::respond(req, subscriber)),
         Err(SubscribeError::Revoked) => Err(Error::Revoked),
-        Err(error) => refuse(req, hub, error),
+        Err(error) => refuse(req, hub.admission().retry(), Error::Subscribe(error)),
     }
 }
 
@@ -177,14 +185,14 @@ fn start(req: &HttpRequest, words: &Words) -> Result<Start, Error> {
 /// Sends a subscriber away: one that can only be an `EventSource` is told so in a stream.
 pub(super) fn refuse(
     req: &HttpRequest,
-    hub: &Hub,
-    error: SubscribeError,
+    wait: Duration,
+    error: Error,
 ) -> Result<HttpResponse, Error> {
     let accept = req.headers().get(header::ACCEPT).map(header::HeaderValue::as_bytes);
     if accept == Some(b"text/event-stream") {
-        let wait = Duration::from_millis(fastrand::u64(5_000..=15_000));
-        Ok(stream::come_back_in(req, hub.admission().retry() + wait))
+        let jitter = Duration::from_millis(fastrand::u64(5_000..=15_000));
+        Ok(stream::come_back_in(req, wait + jitter))
     } else {
-        Err(Error::Subscribe(error))
+        Err(error)
     }
 }

@@ -14,6 +14,7 @@ mod errors;
 mod fuzz;
 mod hostile;
 mod hub;
+mod limits;
 mod mint;
 mod nodes;
 mod pipes;
