@@ -163,7 +163,8 @@ impl Committer {
         self.is_ready.store(false, SeqCst);
         self.leave(why.clone(), MIN_PAUSE);
         let old = self.door.send_replace(None);
-        // Readers have theirs for no longer than a read takes.
+        // Readers have it for no longer than a read takes: it is theirs on a thread that reads, and
+        // nowhere that could be left to wait.
         while old.as_ref().is_some_and(|store| Arc::strong_count(store) > 1) {
             thread::sleep(Duration::from_millis(1));
         }
