@@ -172,6 +172,7 @@ async fn a_damaged_log_is_refused_and_left_as_it_is() {
             };
             assert!(told.contains(&directory.path().display().to_string()), "{told}");
             assert!(told.contains("corrupt") || told.contains("damaged"), "{told}");
+            assert!(std::fs::read(&log).unwrap() == bytes, "not as it was");
         }
     }
     std::fs::write(&log, &whole).unwrap();

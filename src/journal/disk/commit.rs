@@ -193,7 +193,6 @@ impl Committer {
 
     fn try_to_open(&mut self) -> Result<(), StoreError> {
         let (store, open) = Open::new(&self.directory, &self.history, self.sync)?;
-        store.rewrite()?;
         // What the failed commit left behind is in the journal, and so is for everybody.
         loop {
             let entries = store.next_entries(self.recent.newest(), MAX_GROUP)?;

@@ -24,7 +24,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Takes a directory, and makes it if there is none.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(path)?;
+        create(path)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(path.join("lock"))?;
         match lock.try_lock() {
@@ -47,22 +47,44 @@ impl Directory {
             fs::rename(&new, &store)?;
             File::open(&self.path)?.sync_all()?;
         }
-        let logs = LogFiles::read(&store)?;
+        let logs = LogFiles::renew(&store, &self.path.join("originals"))?;
+        let recovered = self.recover(&store, &logs, may_lose);
+        match recovered {
+            Ok(_) => logs.forget_originals()?,
+            // It is not herald that decides to do without what was cut off.
+            Err(_) => logs.put_back()?,
+        }
+        recovered
+    }
+
+    fn recover(
+        &self,
+        store: &Path,
+        logs: &LogFiles,
+        may_lose: bool,
+    ) -> Result<(Store, State), StoreError> {
         // The engine may not expect what it finds.
-        let opened = catch_unwind(|| Store::open(&store));
+        let opened = catch_unwind(|| Store::open(store));
         let opened = opened.unwrap_or(Err(Corrupt("its storage engine gives it up").into()))?;
-        let CutOff { bytes, commits } = logs.cut_off()?;
-        if commits > 1 && !may_lose {
-            drop(opened);
-            // It is not herald that decides to do without them.
-            logs.restore()?;
-            return Err(StoreError::Damaged { commits });
+        let CutOff { bytes, commits, is_damage } = logs.cut_off()?;
+        if is_damage && !may_lose {
+            return Err(StoreError::Damaged { bytes, commits });
         }
         if bytes > 0 {
             log::warn!("repaired the end of the journal {self}: bytes={bytes} commits={commits}");
         }
         Ok(opened)
     }
+}
+
+/// Makes a directory, and sees to it that it is still there after a power cut.
+fn create(path: &Path) -> io::Result<()> {
+    let new: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    fs::create_dir_all(path)?;
+    new.iter().filter_map(|path| path.parent()).try_for_each(|parent| {
+        let parent = if parent == "" { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()
+    })
 }
 
 impl fmt::Display for Directory {

@@ -4,9 +4,7 @@
 //! stands together, and goes by whole files, so that nothing has to be rewritten for it. What is
 //! evicted but not gone yet is told by the floor.
 
-use std::{
-    collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc, thread, time::Duration,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes};
 use fjall::{
@@ -317,22 +315,6 @@ impl Store {
         } else {
             batch.insert(&self.channels, channel.as_str(), write_kept(kept));
         }
-    }
-
-    /// Writes all that is in memory to new files. After a failed sync, the operating system takes
-    /// what it did not write for written, so that the older files cannot be trusted.
-    pub(super) fn rewrite(&self) -> Result<(), StoreError> {
-        let keyspaces = self.db.list_keyspace_names();
-        let keyspaces = keyspaces.iter().map(|name| self.db.keyspace(name, options));
-        let keyspaces = keyspaces.collect::<Result<Vec<_>, _>>()?;
-        for keyspace in &keyspaces {
-            keyspace.rotate_memtable()?;
-        }
-        while keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
-            self.check()?;
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
     }
 
     /// Fails if a write on the side has failed.
