@@ -224,7 +224,7 @@ impl Open {
         sync: SyncPolicy,
     ) -> Result<(Arc<Store>, Self), StoreError> {
         let (store, state) = directory.open_store(sync != SyncPolicy::Always)?;
-        let (store, head) = (Arc::new(store), state.ends.head);
+        let head = state.ends.head;
         let (writer, receipts) = Writer::new(store.clone(), state, history.clone())?;
         let intake = Intake::new(head, receipts);
         Ok((store, Self { writer, intake, unsynced_since: None }))

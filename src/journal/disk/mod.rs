@@ -5,9 +5,11 @@
 //! most readers find what they want, and read from the disk by others.
 
 mod commit;
+mod counts;
 mod directory;
 mod error;
 mod index;
+mod rebuild;
 mod receipt_log;
 mod state;
 mod store;

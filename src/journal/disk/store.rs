@@ -82,20 +82,15 @@ impl Store {
         Ok(db.persist(PersistMode::SyncAll)?)
     }
 
-    pub(super) fn open(path: &Path) -> Result<(Self, State), StoreError> {
+    pub(super) fn open(path: &Path) -> Result<(Arc<Self>, State), StoreError> {
         let db = open(path)?;
         let meta = db.keyspace(META, options)?;
-        let mut state = State::read(&meta.get(STATE)?.ok_or(Corrupt("it has no state"))?)?;
+        let state = State::read(&meta.get(STATE)?.ok_or(Corrupt("it has no state"))?)?;
         let events = db.keyspace("events", options)?;
-        // It is above the head only where a damaged log was cut off.
-        let last = within(&events, &[], &(state.ends.head..=EventId::MAX)).next_back();
-        if let Some(last) = last {
-            state.ends.head = id_of(&last.key()?)?;
-        }
         let index = Index(db.keyspace("index", options)?);
         let channels = db.keyspace("channels", options)?;
         let extent = RwLock::new(Extent::from(&state));
-        Ok((Self { db, meta, events, index, channels, extent }, state))
+        Ok((Arc::new(Self { db, meta, events, index, channels, extent }), state))
     }
 
     pub(super) fn ends(&self) -> Ends {
@@ -180,6 +175,11 @@ impl Store {
         count: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         self.all(&(after.after()..=self.ends().head)).take(count).collect()
+    }
+
+    /// The next entries after `after`, so many as are read at once.
+    pub(super) fn read_after(&self, after: EventId) -> Result<Vec<Arc<Entry>>, StoreError> {
+        Ok(Pile::of(self.all(&(after.after()..=self.ends().head)))?.entries)
     }
 
     /// The last entries, as many as cost `bytes` or less, in order.
@@ -283,7 +283,24 @@ impl Store {
     /// Adds an entry that belongs to `segment`.
     pub(super) fn put_entry(&self, batch: &mut OwnedWriteBatch, segment: Segment, entry: &Entry) {
         batch.insert(&self.events, codec::id(entry.id), codec::entry(entry));
+        self.put_index(batch, segment, entry);
+    }
+
+    /// Adds an entry to the index only.
+    pub(super) fn put_index(&self, batch: &mut OwnedWriteBatch, segment: Segment, entry: &Entry) {
         self.index.put(batch, segment, entry);
+    }
+
+    /// The last event, also if it is above the head.
+    pub(super) fn last_event(&self) -> Result<Option<EventId>, StoreError> {
+        let last = within(&self.events, &[], &(EventId::MIN..=EventId::MAX)).next_back();
+        last.map(|last| id_of(&last.key()?)).transpose()
+    }
+
+    /// Forgets the index, and what is kept of each channel.
+    pub(super) fn clear_all_but_events(&self) -> Result<(), StoreError> {
+        self.index.0.clear()?;
+        Ok(self.channels.clear()?)
     }
 
     /// Removes the files of which nothing is left.

@@ -49,7 +49,6 @@ impl LogFiles {
     pub(super) fn renew(store: &Path, originals: &Path) -> io::Result<Self> {
         let mut logs =
             Self { store: store.into(), originals: originals.into(), copies: Vec::new() };
-        fs::create_dir_all(originals)?;
         // Whoever was killed meanwhile has left them there.
         logs.put_back()?;
         for path in files(store)? {
@@ -135,6 +134,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (store, originals) = (directory.path().join("store"), directory.path().join("aside"));
         fs::create_dir(&store).unwrap();
+        fs::create_dir(&originals).unwrap();
         for name in names {
             let commits = COMMITS.map(|commit| [commit, STATE].concat()).concat();
             fs::write(store.join(name), [&commits[..], &[0; 1_000]].concat()).unwrap();
