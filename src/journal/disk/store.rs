@@ -275,6 +275,11 @@ impl Store {
 
 /// What only the writer does.
 impl Store {
+    /// Shows that what comes up to `floor` is being evicted.
+    pub(super) fn raise_floor(&self, floor: EventId) {
+        self.extent.write().ends.floor = floor;
+    }
+
     /// Shows what was committed.
     pub(super) fn show(&self, state: &State) {
         *self.extent.write() = state.into();

@@ -87,6 +87,9 @@ impl Writer {
         channels.put(&mut batch);
         self.receipts.put(&mut batch, accepted)?;
         self.store.put_state(&mut batch, &state);
+        // A reader that misses what is being evicted must be told so, and one that sees a new event
+        // must find all of it.
+        self.store.raise_floor(state.ends.floor);
         batch.commit()?;
         self.store.show(&state);
         self.removal.consider(&self.store, &state);
