@@ -73,6 +73,8 @@ pub(super) struct Open {
     pub(super) intake: Intake,
     /// Since when something is committed that is not synced.
     pub(super) unsynced_since: Option<Instant>,
+    /// More is beyond the history's bounds than goes with one commit.
+    pub(super) is_over: bool,
 }
 
 impl Committer {
@@ -111,6 +113,7 @@ impl Committer {
     fn pause(&self) -> Duration {
         match (&self.desk, self.sync) {
             (Desk::Away { until, .. }, _) => until.saturating_duration_since(Instant::now()),
+            (Desk::Open(open), _) if open.is_over => Duration::ZERO,
             (Desk::Open(open), SyncPolicy::Interval(span)) => {
                 let unsynced =
                     open.unsynced_since.map(|since| span.saturating_sub(since.elapsed()));
@@ -135,14 +138,14 @@ impl Committer {
             Desk::Open(open) => {
                 let (arrivals, answers): (Vec<_>, Vec<_>) =
                     orders.into_iter().map(|order| (order.arrival, order.answer)).unzip();
-                let commit = || open.commit(arrivals, self.sync, &self.recent);
-                // The storage engine may not expect what it finds.
-                let outcome = catch_unwind(AssertUnwindSafe(commit));
-                match outcome.unwrap_or(Err(StoreError::Panic)) {
+                match guarded(|| open.commit(arrivals, self.sync, &self.recent)) {
                     Ok(results) => {
                         for (answer, result) in answers.into_iter().zip(results) {
                             // Who waits no longer has been told that it may be kept.
                             let _ = answer.send(result);
+                        }
+                        if let Err(error) = guarded(|| open.look_after(self.sync)) {
+                            self.fail(&error);
                         }
                     }
                     Err(error) => {
@@ -176,8 +179,7 @@ impl Committer {
     }
 
     fn open_again(&mut self) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.try_to_open()));
-        match outcome.unwrap_or(Err(StoreError::Panic)) {
+        match guarded(|| self.try_to_open()) {
             Ok(()) => log::info!("journal works again: {}", self.directory),
             Err(error) => {
                 let why = format!("{}: {error}", self.directory);
@@ -217,6 +219,11 @@ impl Committer {
     }
 }
 
+/// Does what the storage engine may panic at, where it does not expect what it finds.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StoreError::Panic))
+}
+
 impl Open {
     pub(super) fn new(
         directory: &Directory,
@@ -227,7 +234,7 @@ impl Open {
         let head = state.ends.head;
         let (writer, receipts) = Writer::new(store.clone(), state, history.clone())?;
         let intake = Intake::new(head, receipts);
-        Ok((store, Self { writer, intake, unsynced_since: None }))
+        Ok((store, Self { writer, intake, unsynced_since: None, is_over: false }))
     }
 
     /// Commits what has arrived, and hands it on.
@@ -241,6 +248,7 @@ impl Open {
         let outcomes: Vec<_> =
             arrivals.into_iter().map(|arrival| self.intake.accept(arrival, now)).collect();
         let accepted = outcomes.iter().flatten();
+        // Also if it only evicts: of several that were not synced, a power cut could leave the later.
         let durability = match sync {
             SyncPolicy::Always => PersistMode::SyncData,
             SyncPolicy::Interval(_) | SyncPolicy::Never => PersistMode::Buffer,
@@ -249,15 +257,18 @@ impl Open {
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
         accepted.for_each(|accepted| recent.take(&accepted.news));
-        while self.writer.is_over(now)? {
-            self.writer.commit([], now, PersistMode::Buffer)?;
-        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.receipt)).collect())
+    }
+
+    /// Does what no publisher has to wait for.
+    fn look_after(&mut self, sync: SyncPolicy) -> Result<(), StoreError> {
+        self.is_over = self.writer.is_over(now_millis())?;
         if let SyncPolicy::Interval(span) = sync
             && self.unsynced_since.is_some_and(|since| since.elapsed() >= span)
         {
             self.writer.sync()?;
             self.unsynced_since = None;
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.map(|accepted| accepted.receipt)).collect())
+        Ok(())
     }
 }
