@@ -18,9 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use super::{directory::Directory, error::StoreError, store::Store, writer::Writer};
 use crate::{
     config::{History, SyncPolicy},
+    id::EventId,
     journal::{
-        JournalError, Receipt,
-        intake::{Arrival, Intake},
+        Entry, JournalError, News, Receipt,
+        intake::{Accepted, Arrival, Intake},
         now_millis,
         recent::Recent,
     },
@@ -194,15 +195,13 @@ impl Committer {
     }
 
     fn try_to_open(&mut self) -> Result<(), StoreError> {
-        let (store, open) = Open::new(&self.directory, &self.history, self.sync)?;
+        let newest = self.recent.newest();
+        let (store, mut open) = Open::new(&self.directory, &self.history, self.sync, newest)?;
+        // What was never synced may be gone. It is still in memory, and so goes back.
+        open.put_back(self.recent.read(|log| log.entries_after(store.ends().head)))?;
         // What the failed commit left behind is in the journal, and so is for everybody.
-        loop {
-            let entries = store.next_entries(self.recent.newest(), MAX_GROUP)?;
-            if entries.is_empty() {
-                break;
-            }
-            self.recent.take(&entries.into_iter().map(Arc::new).collect());
-        }
+        let left = store.next_entries(newest, usize::MAX)?;
+        self.recent.take(&left.into_iter().map(Arc::new).collect());
         self.desk = Desk::Open(open.into());
         self.door.send_replace(Some(store));
         self.is_ready.store(true, SeqCst);
@@ -225,13 +224,15 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 }
 
 impl Open {
+    /// Opens the store, and gives out ids after its newest and after `newest`.
     pub(super) fn new(
         directory: &Directory,
         history: &History,
         sync: SyncPolicy,
+        newest: EventId,
     ) -> Result<(Arc<Store>, Self), StoreError> {
         let (store, state) = directory.open_store(sync != SyncPolicy::Always)?;
-        let head = state.ends.head;
+        let head = state.ends.head.max(newest);
         let (writer, receipts) = Writer::new(store.clone(), state, history.clone())?;
         let intake = Intake::new(head, receipts);
         Ok((store, Self { writer, intake, unsynced_since: None, is_over: false }))
@@ -270,5 +271,56 @@ impl Open {
             self.unsynced_since = None;
         }
         Ok(())
+    }
+
+    /// Commits entries again that the store has lost.
+    fn put_back(&mut self, entries: Vec<Arc<Entry>>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        log::warn!("the store lost events that are still in memory: events={}", entries.len());
+        let news = News::from_iter(entries);
+        let accepted = Accepted { news, receipt: Receipt::from([]), key: None };
+        self.writer.commit([&accepted], now_millis(), PersistMode::SyncData)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        channel::Channel,
+        event::Event,
+        id::WireId,
+        journal::{Batch, Draft},
+    };
+
+    #[test]
+    fn what_the_store_has_lost_goes_back_to_it_from_memory_and_no_id_comes_twice() {
+        let place = tempfile::tempdir().unwrap();
+        let event = Event::new(Channel::parse("a").unwrap(), "x");
+        // The clock went back, too.
+        let lost = EventId::new(now_millis() + 60_000, 7);
+        let history = History::default();
+        let recent = Recent::new(history.clone(), EventId::MIN);
+        recent.take(&News::from_iter([Arc::new(Draft::from(event.clone()).at(lost))]));
+        let mut committer = Committer {
+            directory: Directory::take(place.path()).unwrap(),
+            history,
+            sync: SyncPolicy::Never,
+            recent: recent.clone(),
+            door: watch::channel(None).0,
+            is_ready: Arc::default(),
+            desk: Desk::Away { why: String::new(), pause: MIN_PAUSE, until: Instant::now() },
+        };
+        committer.try_to_open().unwrap();
+        let Desk::Open(open) = &mut committer.desk else { panic!("it is open") };
+        let arrivals = vec![Batch::from(event).into()];
+        let receipts = open.commit(arrivals, SyncPolicy::Never, &recent).unwrap();
+        let next = EventId::new(lost.millis(), 8);
+        assert_eq!(*receipts[0].clone().unwrap(), [WireId::Hub(next)]);
+        let kept = open.writer.store.next_entries(EventId::MIN, 9).unwrap();
+        assert_eq!(kept.iter().map(|entry| entry.id).collect::<Vec<_>>(), [lost, next]);
     }
 }

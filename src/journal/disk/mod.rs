@@ -93,7 +93,8 @@ impl DiskJournal {
         let unavailable =
             |error: StoreError| JournalError::Unavailable(format!("{}: {error}", path.display()));
         let directory = Directory::take(path).map_err(unavailable)?;
-        let (store, open) = Open::new(&directory, &history, sync).map_err(unavailable)?;
+        let (store, open) =
+            Open::new(&directory, &history, sync, EventId::MIN).map_err(unavailable)?;
         let recent = newest(&store, recent).map_err(unavailable)?;
         let (door, archive) = watch::channel(Some(store));
         let readers = Arc::new(Semaphore::new(READERS));
