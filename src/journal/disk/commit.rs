@@ -100,8 +100,9 @@ impl Committer {
             }
             self.turn(orders);
             if let Some(answer) = close {
+                let outcome = self.close();
                 // Nobody may be waiting for it.
-                let _ = answer.send(self.close());
+                let _ = answer.send(outcome);
                 return;
             }
         }
@@ -166,13 +167,18 @@ impl Committer {
         log::error!("journal failed, and takes no events until it can be opened again: {why}");
         self.is_ready.store(false, SeqCst);
         self.leave(why.clone(), MIN_PAUSE);
+        self.take_away();
+        why
+    }
+
+    /// Closes the store, once nobody reads it any more.
+    fn take_away(&self) {
         let old = self.door.send_replace(None);
         // Readers have it for no longer than a read takes: it is theirs on a thread that reads, and
         // nowhere that could be left to wait.
         while old.as_ref().is_some_and(|store| Arc::strong_count(store) > 1) {
             thread::sleep(Duration::from_millis(1));
         }
-        why
     }
 
     fn leave(&mut self, why: String, pause: Duration) {
@@ -208,13 +214,17 @@ impl Committer {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), JournalError> {
+    /// Syncs the store, and lets another have its directory.
+    fn close(mut self) -> Result<(), JournalError> {
         self.is_ready.store(false, SeqCst);
         let unavailable = |error| JournalError::Unavailable(format!("{}: {error}", self.directory));
-        match &self.desk {
+        let outcome = match &self.desk {
             Desk::Open(open) => open.writer.sync().map_err(unavailable),
             Desk::Away { why, .. } => Err(JournalError::Unavailable(why.clone())),
-        }
+        };
+        self.leave("it is closed".into(), MAX_PAUSE);
+        self.take_away();
+        outcome
     }
 }
 

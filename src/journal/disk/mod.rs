@@ -308,11 +308,12 @@ impl Entries for Archive {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::{pin::pin, time::Instant};
 
     use futures_util::poll;
 
     use super::*;
+    use crate::event::Event;
 
     #[tokio::test]
     async fn who_waits_for_a_store_that_is_away_takes_no_readers_turn() {
@@ -338,5 +339,36 @@ mod tests {
         (archive.door, archive.patience) = (away, Duration::from_millis(1));
         let reading = journal.page(&selector, &View::All, before, 1).await.unwrap();
         assert!(matches!(reading, Reading::Away), "{reading:?}");
+    }
+    #[tokio::test]
+    async fn a_closed_journal_lets_another_have_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || DiskJournal::open(directory.path(), History::default(), SyncPolicy::Always);
+        let journal = open().unwrap();
+        assert!(open().is_err());
+        journal.close().await.unwrap();
+        open().unwrap();
+        let none = journal.channels("", "", 1).await;
+        assert_eq!(none.unwrap_err(), JournalError::Closed);
+    }
+    #[tokio::test]
+    async fn more_than_goes_with_one_commit_is_evicted_without_a_publisher() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |events| {
+            let history = History { events, ..History::default() };
+            DiskJournal::open(directory.path(), history, SyncPolicy::Never).unwrap()
+        };
+        let journal = open(10_000);
+        let channel = Channel::parse("a").unwrap();
+        for _ in 0..10 {
+            let events = vec![Event::new(channel.clone(), "x"); 1_000];
+            journal.append(events.into()).await.unwrap();
+        }
+        journal.close().await.unwrap();
+        let journal = open(1);
+        let start = Instant::now();
+        while journal.channels("", "", 1).await.unwrap()[&channel].events > 1 {
+            assert!(start.elapsed() < Duration::from_secs(10));
+        }
     }
 }
