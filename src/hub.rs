@@ -63,7 +63,8 @@ impl Hub {
     }
 
     /// A hub that keeps its events in the directory `path`, which it makes if there is none, and
-    /// which no other process may use meanwhile. A publication is acknowledged once `sync` says so.
+    /// which no other hub may use until this one is drained or gone. A publication is acknowledged
+    /// once `sync` says so.
     ///
     /// # Errors
     /// The directory cannot be used; the text names it and says why.

@@ -25,8 +25,8 @@ pub(super) struct JournalArgs {
         value_name = "WHERE"
     )]
     journal: Place,
-    /// When the disk is synced: `always` before a publication is acknowledged, `interval:100ms`, or
-    /// `never`; the last two can lose events when the machine goes down
+    /// For `disk:PATH` only, when it is synced: `always` before a publication is acknowledged,
+    /// `interval:100ms`, or `never`; the last two can lose events when the machine goes down
     #[arg(long, env = "HERALD_SYNC", default_value = "always", value_parser = sync, value_name = "WHEN")]
     sync: SyncPolicy,
     /// Keep at most so many events

@@ -86,6 +86,11 @@ impl Log {
         self.entries.iter().map(|entry| entry.id).collect()
     }
 
+    /// The entries after `after`, in order.
+    pub(super) fn entries_after(&self, after: EventId) -> Vec<Arc<Entry>> {
+        self.entries.iter().skip_while(|entry| entry.id <= after).cloned().collect()
+    }
+
     /// Lets go of what is beyond the history's bounds: all of it, so that who reads next has one
     /// floor and not a rising one.
     pub(super) fn evict(&mut self, now: u64) {

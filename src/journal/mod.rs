@@ -134,7 +134,7 @@ pub(crate) trait Journal: Send + Sync + 'static {
     /// Whether events can be appended now.
     fn is_ready(&self) -> bool;
 
-    /// Brings everything to where it is kept; later appends fail.
+    /// Brings everything to where it is kept, and lets go of that; later appends fail, and reads may.
     fn close(&self) -> BoxFuture<'_, Result<(), JournalError>>;
 }
 

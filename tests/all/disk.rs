@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::{
-    hub::{Hub, answered, herald_on, within},
+    hub::{Hub, answered, herald_on, until, within},
     tools::{run, told},
     witness::Witnesses,
 };
@@ -49,12 +49,11 @@ async fn a_restart_loses_nothing() {
     assert!(hub.exit().await.success());
 
     let hub = start(&directory).await;
+    let mut events = hub.resume("/events/demo", receipt_id(&receipt).as_str().unwrap()).await;
     let last = hub.publish("demo", "6").await;
+    let event = events.next().await;
+    assert_eq!((event.event, event.id), (None, Some(last)), "what comes next, and no gap");
     assert_eq!(hub.kept("/events/demo").await, ["1", "2\nlines", "4", "6"]);
-    assert_eq!(
-        hub.resume("/events/demo", &last).await.headers["cache-control"],
-        "no-cache, no-store, no-transform"
-    );
 }
 
 fn receipt_id(receipt: &str) -> serde_json::Value {
@@ -172,8 +171,91 @@ async fn a_damaged_log_is_refused_and_left_as_it_is() {
             };
             assert!(told.contains(&directory.path().display().to_string()), "{told}");
             assert!(told.contains("corrupt") || told.contains("damaged"), "{told}");
+            assert!(std::fs::read(&log).unwrap() == bytes, "not as it was");
         }
     }
+    std::fs::write(&log, &whole).unwrap();
+    assert_eq!(start(&directory).await.kept("/events/demo").await.len(), 20);
+}
+
+/// Damages the commit that has an event, so that the log cannot be read from there on.
+fn damage(log: &mut [u8], event: &str) -> usize {
+    let start = memchr::memmem::find(log, event.as_bytes()).unwrap();
+    let state = start + memchr::memmem::find(&log[start..], b"\xffherald state\xff").unwrap();
+    // The head of an entry of the log, before its key.
+    log[state - 24..state].fill(0xff);
+    start
+}
+
+/// Whether the store has a file of so many bytes beside its log.
+fn has_table(directory: &TempDir, bytes: u64) -> bool {
+    let files = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    files(directory.path().join("store/keyspaces"))
+        .flat_map(|keyspace| files(keyspace.path().join("tables")))
+        .any(|table| table.metadata().is_ok_and(|table| table.len() > bytes))
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_damaged_log_is_found_by_channel_and_by_pattern_and_evicted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hub = start(&directory).await;
+    // So much that the events are in files beside the log when their index is not.
+    let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(300_000).collect();
+    for number in 0..60 {
+        hub.publish("noise", &noise).await;
+        if number % 6 == 0 {
+            hub.publish(&format!("quiet/{number}"), format!("event {number}.")).await;
+        }
+    }
+    until(async || has_table(&directory, 1 << 20)).await;
+    // Not killed, for it may be at that file still.
+    hub.signal("-TERM");
+    assert!(hub.exit().await.success());
+    let log = directory.path().join("store/0.jnl");
+    let mut bytes = std::fs::read(&log).unwrap();
+    damage(&mut bytes, "event 12.");
+    std::fs::write(&log, &bytes).unwrap();
+    let told = refusal(&directory).await.unwrap();
+    assert!(told.contains("--sync never"), "{told}");
+
+    let careless = async |flags: &[&str]| {
+        let place = place(&directory);
+        Hub::start_with(&[&["--journal", &place, "--sync", "never"], flags].concat()).await
+    };
+    let count = async |hub: &Hub, channel: &str| {
+        answered(hub.get(&format!("/channels/{channel}"))).await["events"].as_u64().unwrap()
+    };
+    let hub = careless(&[]).await;
+    let all = hub.kept("/events/**").await;
+    let (quiet, noisy): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|data| data.starts_with("event"));
+    assert!(quiet.len() > 2, "what was in other files is kept: {quiet:?}");
+    assert_eq!(hub.kept("/events/quiet/*").await, quiet);
+    assert_eq!(hub.kept("/events/quiet/0").await, ["event 0."]);
+    assert_eq!(count(&hub, "quiet/0").await, 1);
+    assert_eq!(count(&hub, "noise").await, noisy.len() as u64);
+    hub.publish("quiet/0", "more").await;
+    assert_eq!(hub.kept("/events/quiet/*").await, [&quiet[..], &["more".into()]].concat());
+    hub.kill().await;
+
+    let hub = careless(&["--history-events", "1"]).await;
+    until(async || count(&hub, "noise").await == 0).await;
+    assert_eq!(hub.kept("/events/**").await, ["more"]);
+    assert_eq!(count(&hub, "quiet/0").await, 1);
+}
+
+#[tokio::test]
+async fn a_start_that_is_killed_before_it_has_judged_the_log_leaves_it_to_the_next() {
+    let (directory, log) = left_behind().await;
+    let whole = std::fs::read(&log).unwrap();
+    let mut bytes = whole.clone();
+    let place_of_damage = damage(&mut bytes, "event 3");
+    // As the storage engine leaves it.
+    std::fs::write(&log, &bytes[..place_of_damage]).unwrap();
+    let original = directory.path().join("originals/0.jnl");
+    std::fs::write(&original, &bytes).unwrap();
+    let told = refusal(&directory).await.unwrap();
+    assert!(told.contains("damaged"), "{told}");
     std::fs::write(&log, &whole).unwrap();
     assert_eq!(start(&directory).await.kept("/events/demo").await.len(), 20);
 }

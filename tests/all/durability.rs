@@ -1,4 +1,5 @@
-//! What the journal on disk promises when the disk does not: a power cut, a failed sync, no room.
+//! The journal and its disk: what is synced when, for that is what a power cut leaves; a sync that
+//! fails; no room.
 
 use std::{fs, path::Path};
 
@@ -70,6 +71,20 @@ async fn syncs_before_it_answers(policy: &str) -> bool {
 async fn an_event_is_synced_before_it_is_acknowledged() {
     assert!(syncs_before_it_answers("always").await);
     assert!(!syncs_before_it_answers("never").await, "this test would see it");
+}
+
+#[tokio::test]
+async fn at_an_interval_an_event_is_synced_after_it_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let what = ["-e", "trace=write,fdatasync"];
+    let hub = run_under_strace(&what, &directory, &["--sync", "interval:50ms"]).await;
+    answered(hub.post("/events/demo?id=own-1.", "x")).await;
+    until(async || {
+        let trace = fs::read_to_string(directory.path().join("trace")).unwrap();
+        let written = trace.split_once("own-1.");
+        written.is_some_and(|(_, after)| after.contains("fdatasync"))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -12,10 +12,10 @@ pub(super) enum StoreError {
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
     #[error(
-        "its write-ahead log is damaged, {commits} commits before its end; bring it back from a \
-         copy, or go on without them by starting once with --sync never"
+        "its write-ahead log is damaged: {bytes} bytes with {commits} commits cannot be read; bring \
+         it back from a copy, or go on without them by starting once with --sync never"
     )]
-    Damaged { commits: usize },
+    Damaged { bytes: usize, commits: usize },
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The storage engine failed before, and must be opened anew.

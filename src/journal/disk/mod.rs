@@ -5,9 +5,11 @@
 //! most readers find what they want, and read from the disk by others.
 
 mod commit;
+mod counts;
 mod directory;
 mod error;
 mod index;
+mod rebuild;
 mod receipt_log;
 mod state;
 mod store;
@@ -27,7 +29,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     Batch, Entry, Journal, JournalError, Kept, Listener, Placement, Reading, Receipt, Seat, Start,
@@ -53,6 +55,9 @@ const RECENT_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many read from the disk at once.
 const READERS: usize = 8;
+
+/// How long readers wait for a store that is away.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A journal in a directory.
 pub(crate) struct DiskJournal {
@@ -88,10 +93,12 @@ impl DiskJournal {
         let unavailable =
             |error: StoreError| JournalError::Unavailable(format!("{}: {error}", path.display()));
         let directory = Directory::take(path).map_err(unavailable)?;
-        let (store, open) = Open::new(&directory, &history, sync).map_err(unavailable)?;
+        let (store, open) =
+            Open::new(&directory, &history, sync, EventId::MIN).map_err(unavailable)?;
         let recent = newest(&store, recent).map_err(unavailable)?;
         let (door, archive) = watch::channel(Some(store));
-        let archive = Archive { door: archive, readers: Arc::new(Semaphore::new(READERS)) };
+        let readers = Arc::new(Semaphore::new(READERS));
+        let archive = Archive { door: archive, readers, patience: PATIENCE };
         let (max_age, gauge) = (history.age, recent.gauge());
         let is_ready = Arc::new(AtomicBool::new(true));
         let (sender, messages) = mpsc::channel();
@@ -159,7 +166,14 @@ impl Journal for DiskJournal {
         most: usize,
     ) -> BoxFuture<'static, Result<Reading, JournalError>> {
         let (entries, selector, view) = (self.entries.clone(), selector.clone(), view.clone());
-        async move { reader::page(&entries, &selector, &view, after, most).await }.boxed()
+        async move {
+            match reader::page(&entries, &selector, &view, after, most).await {
+                // Where it is there and cannot be read, asking again would be for ever.
+                Err(JournalError::Unavailable(_)) if entries.archive.is_away() => Ok(Reading::Away),
+                reading => reading,
+            }
+        }
+        .boxed()
     }
 
     fn join(&self, listener: Box<dyn Listener>) -> (Seat, EventId) {
@@ -194,27 +208,53 @@ impl Journal for DiskJournal {
     }
 }
 
-/// The store, to be read off the workers. Waits for it while it is away.
+/// The store, to be read off the workers.
 #[derive(Clone)]
 struct Archive {
     door: watch::Receiver<Option<Arc<Store>>>,
     readers: Arc<Semaphore>,
+    /// How long it waits for a store that is away.
+    patience: Duration,
 }
 
 impl Archive {
+    fn is_away(&self) -> bool {
+        self.door.borrow().is_none()
+    }
+
     async fn store(&self) -> Result<Arc<Store>, JournalError> {
         let mut door = self.door.clone();
-        let store = door.wait_for(Option::is_some).await.map_err(|_| JournalError::Closed)?;
+        let store = tokio::time::timeout(self.patience, door.wait_for(Option::is_some)).await;
+        let away = |_| JournalError::Unavailable("it failed, and is being opened again".into());
+        let store = store.map_err(away)?.map_err(|_| JournalError::Closed)?;
         store.clone().ok_or(JournalError::Closed)
+    }
+
+    /// The store and a turn to read it. Who waits for one holds neither.
+    async fn turn(&self) -> Result<(Arc<Store>, OwnedSemaphorePermit), JournalError> {
+        loop {
+            drop(self.store().await?);
+            let turn = self.readers.clone().acquire_owned().await;
+            let turn = turn.map_err(|_| JournalError::Closed)?;
+            // It may have gone away meanwhile.
+            if let Some(store) = self.door.borrow().clone() {
+                return Ok((store, turn));
+            }
+        }
     }
 
     async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let _turn = self.readers.acquire().await.map_err(|_| JournalError::Closed)?;
-        let store = self.store().await?;
-        let found = tokio::task::spawn_blocking(move || look(&store)).await;
+        let (store, turn) = self.turn().await?;
+        // They are given back when the read ends, even if nobody waits for it any more.
+        let look = move || {
+            let found = look(&store);
+            drop((store, turn));
+            found
+        };
+        let found = tokio::task::spawn_blocking(look).await;
         let found = found.map_err(|error| JournalError::Unavailable(error.to_string()))?;
         found.map_err(|error| {
             log::error!("journal cannot be read: {error}");
@@ -263,5 +303,72 @@ impl Entries for Archive {
     async fn carriers(&self, own: &OwnId, after: EventId) -> Result<Vec<Arc<Entry>>, JournalError> {
         let own = own.clone();
         self.read(move |store| store.carriers(&own, after)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, time::Instant};
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::event::Event;
+
+    #[tokio::test]
+    async fn who_waits_for_a_store_that_is_away_takes_no_readers_turn() {
+        let (_door, archive) = watch::channel(None);
+        let readers = Arc::new(Semaphore::new(READERS));
+        let archive = Archive { door: archive, readers, patience: PATIENCE };
+        let read = pin!(archive.read(|_| Ok(())));
+        assert!(poll!(read).is_pending());
+        assert_eq!(archive.readers.available_permits(), READERS);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_waits_too_long_for_the_store_says_that_it_is_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::default();
+        let mut journal = DiskJournal::open(directory.path(), history, SyncPolicy::Never).unwrap();
+        let selector = Channel::parse("a").unwrap().into();
+        let before = EventId::MIN;
+        let reading = journal.page(&selector, &View::All, before, 1).await.unwrap();
+        assert!(matches!(reading, Reading::Overrun { .. }), "{reading:?}");
+        let (_door, away) = watch::channel(None);
+        let archive = &mut journal.entries.archive;
+        (archive.door, archive.patience) = (away, Duration::from_millis(1));
+        let reading = journal.page(&selector, &View::All, before, 1).await.unwrap();
+        assert!(matches!(reading, Reading::Away), "{reading:?}");
+    }
+    #[tokio::test]
+    async fn a_closed_journal_lets_another_have_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || DiskJournal::open(directory.path(), History::default(), SyncPolicy::Always);
+        let journal = open().unwrap();
+        assert!(open().is_err());
+        journal.close().await.unwrap();
+        open().unwrap();
+        let none = journal.channels("", "", 1).await;
+        assert_eq!(none.unwrap_err(), JournalError::Closed);
+    }
+    #[tokio::test]
+    async fn more_than_goes_with_one_commit_is_evicted_without_a_publisher() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |events| {
+            let history = History { events, ..History::default() };
+            DiskJournal::open(directory.path(), history, SyncPolicy::Never).unwrap()
+        };
+        let journal = open(10_000);
+        let channel = Channel::parse("a").unwrap();
+        for _ in 0..10 {
+            let events = vec![Event::new(channel.clone(), "x"); 1_000];
+            journal.append(events.into()).await.unwrap();
+        }
+        journal.close().await.unwrap();
+        let journal = open(1);
+        let start = Instant::now();
+        while journal.channels("", "", 1).await.unwrap()[&channel].events > 1 {
+            assert!(start.elapsed() < Duration::from_secs(10));
+        }
     }
 }

@@ -4,9 +4,7 @@
 //! stands together, and goes by whole files, so that nothing has to be rewritten for it. What is
 //! evicted but not gone yet is told by the floor.
 
-use std::{
-    collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc, thread, time::Duration,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes};
 use fjall::{
@@ -84,20 +82,15 @@ impl Store {
         Ok(db.persist(PersistMode::SyncAll)?)
     }
 
-    pub(super) fn open(path: &Path) -> Result<(Self, State), StoreError> {
+    pub(super) fn open(path: &Path) -> Result<(Arc<Self>, State), StoreError> {
         let db = open(path)?;
         let meta = db.keyspace(META, options)?;
-        let mut state = State::read(&meta.get(STATE)?.ok_or(Corrupt("it has no state"))?)?;
+        let state = State::read(&meta.get(STATE)?.ok_or(Corrupt("it has no state"))?)?;
         let events = db.keyspace("events", options)?;
-        // It is above the head only where a damaged log was cut off.
-        let last = within(&events, &[], &(state.ends.head..=EventId::MAX)).next_back();
-        if let Some(last) = last {
-            state.ends.head = id_of(&last.key()?)?;
-        }
         let index = Index(db.keyspace("index", options)?);
         let channels = db.keyspace("channels", options)?;
         let extent = RwLock::new(Extent::from(&state));
-        Ok((Self { db, meta, events, index, channels, extent }, state))
+        Ok((Arc::new(Self { db, meta, events, index, channels, extent }), state))
     }
 
     pub(super) fn ends(&self) -> Ends {
@@ -182,6 +175,11 @@ impl Store {
         count: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         self.all(&(after.after()..=self.ends().head)).take(count).collect()
+    }
+
+    /// The next entries after `after`, so many as are read at once.
+    pub(super) fn read_after(&self, after: EventId) -> Result<Vec<Arc<Entry>>, StoreError> {
+        Ok(Pile::of(self.all(&(after.after()..=self.ends().head)))?.entries)
     }
 
     /// The last entries, as many as cost `bytes` or less, in order.
@@ -277,6 +275,11 @@ impl Store {
 
 /// What only the writer does.
 impl Store {
+    /// Shows that what comes up to `floor` is being evicted.
+    pub(super) fn raise_floor(&self, floor: EventId) {
+        self.extent.write().ends.floor = floor;
+    }
+
     /// Shows what was committed.
     pub(super) fn show(&self, state: &State) {
         *self.extent.write() = state.into();
@@ -285,7 +288,24 @@ impl Store {
     /// Adds an entry that belongs to `segment`.
     pub(super) fn put_entry(&self, batch: &mut OwnedWriteBatch, segment: Segment, entry: &Entry) {
         batch.insert(&self.events, codec::id(entry.id), codec::entry(entry));
+        self.put_index(batch, segment, entry);
+    }
+
+    /// Adds an entry to the index only.
+    pub(super) fn put_index(&self, batch: &mut OwnedWriteBatch, segment: Segment, entry: &Entry) {
         self.index.put(batch, segment, entry);
+    }
+
+    /// The last event, also if it is above the head.
+    pub(super) fn last_event(&self) -> Result<Option<EventId>, StoreError> {
+        let last = within(&self.events, &[], &(EventId::MIN..=EventId::MAX)).next_back();
+        last.map(|last| id_of(&last.key()?)).transpose()
+    }
+
+    /// Forgets the index, and what is kept of each channel.
+    pub(super) fn clear_all_but_events(&self) -> Result<(), StoreError> {
+        self.index.0.clear()?;
+        Ok(self.channels.clear()?)
     }
 
     /// Removes the files of which nothing is left.
@@ -317,22 +337,6 @@ impl Store {
         } else {
             batch.insert(&self.channels, channel.as_str(), write_kept(kept));
         }
-    }
-
-    /// Writes all that is in memory to new files. After a failed sync, the operating system takes
-    /// what it did not write for written, so that the older files cannot be trusted.
-    pub(super) fn rewrite(&self) -> Result<(), StoreError> {
-        let keyspaces = self.db.list_keyspace_names();
-        let keyspaces = keyspaces.iter().map(|name| self.db.keyspace(name, options));
-        let keyspaces = keyspaces.collect::<Result<Vec<_>, _>>()?;
-        for keyspace in &keyspaces {
-            keyspace.rotate_memtable()?;
-        }
-        while keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
-            self.check()?;
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
     }
 
     /// Fails if a write on the side has failed.

@@ -1,7 +1,7 @@
 //! What changes a store: events come, and go again.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -10,7 +10,8 @@ use std::{
 use fjall::{OwnedWriteBatch, PersistMode};
 
 use super::{
-    error::{Corrupt, StoreError},
+    counts::Counts,
+    error::StoreError,
     receipt_log::ReceiptLog,
     state::{Amount, Segment, State},
     store::Store,
@@ -18,8 +19,8 @@ use super::{
 use crate::{
     channel::Channel,
     config::History,
-    id::{EventId, WireId},
-    journal::{Kept, intake::Accepted, receipts::Receipts},
+    id::EventId,
+    journal::{intake::Accepted, receipts::Receipts},
 };
 
 /// Into how many segments a history is cut.
@@ -86,6 +87,9 @@ impl Writer {
         channels.put(&mut batch);
         self.receipts.put(&mut batch, accepted)?;
         self.store.put_state(&mut batch, &state);
+        // A reader that misses what is being evicted must be told so, and one that sees a new event
+        // must find all of it.
+        self.store.raise_floor(state.ends.floor);
         batch.commit()?;
         self.store.show(&state);
         self.removal.consider(&self.store, &state);
@@ -223,46 +227,5 @@ impl Removal {
         };
         // Without a thread they stay, too.
         self.thread = thread::Builder::new().name("journal-removal".into()).spawn(remove).ok();
-    }
-}
-
-/// What is kept of the channels that a commit changes.
-struct Counts {
-    store: Arc<Store>,
-    channels: HashMap<Channel, Kept>,
-}
-
-impl Counts {
-    fn new(store: &Arc<Store>) -> Self {
-        Self { store: store.clone(), channels: HashMap::new() }
-    }
-
-    fn add(&mut self, channel: &Channel, last_id: WireId) -> Result<(), StoreError> {
-        let kept = self.of(channel, &last_id)?;
-        kept.events += 1;
-        kept.last_id = last_id;
-        Ok(())
-    }
-
-    fn subtract(&mut self, channel: &Channel) -> Result<(), StoreError> {
-        let kept = self.of(channel, &WireId::Hub(EventId::MIN))?;
-        kept.events = kept.events.saturating_sub(1);
-        Ok(())
-    }
-
-    /// What is kept of a channel; of a new one, nothing.
-    fn of(&mut self, channel: &Channel, last_id: &WireId) -> Result<&mut Kept, StoreError> {
-        if !self.channels.contains_key(channel) {
-            let nothing = || Kept { events: 0, last_id: last_id.clone() };
-            let kept = self.store.kept(channel)?.unwrap_or_else(nothing);
-            self.channels.insert(channel.clone(), kept);
-        }
-        self.channels.get_mut(channel).ok_or(Corrupt("a channel is gone").into())
-    }
-
-    fn put(&self, batch: &mut OwnedWriteBatch) {
-        for (channel, kept) in &self.channels {
-            self.store.put_kept(batch, channel, kept);
-        }
     }
 }
