@@ -340,6 +340,7 @@ mod tests {
         let reading = journal.page(&selector, &View::All, before, 1).await.unwrap();
         assert!(matches!(reading, Reading::Away), "{reading:?}");
     }
+
     #[tokio::test]
     async fn a_closed_journal_lets_another_have_its_directory() {
         let directory = tempfile::tempdir().unwrap();
@@ -351,6 +352,7 @@ mod tests {
         let none = journal.channels("", "", 1).await;
         assert_eq!(none.unwrap_err(), JournalError::Closed);
     }
+
     #[tokio::test]
     async fn more_than_goes_with_one_commit_is_evicted_without_a_publisher() {
         let directory = tempfile::tempdir().unwrap();
