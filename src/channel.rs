@@ -154,6 +154,25 @@ impl Pattern {
         narrow.next().is_none()
     }
 
+    /// Whether some channel is taken in by both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (one, other) = match (&self.0, &other.0) {
+            (Exact(channel), _) => return other.matches(channel),
+            (_, Exact(channel)) => return self.matches(channel),
+            (Wild(one), Wild(other)) => (one, other),
+        };
+        let (mut one, mut other) = (one.split('/'), other.split('/'));
+        loop {
+            match (one.next(), other.next()) {
+                (None, None) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some("**"), Some(_)) | (Some(_), Some("**")) => return true,
+                (Some(one), Some(other)) if one == other || one == "*" || other == "*" => {}
+                _ => return false,
+            }
+        }
+    }
+
     pub(crate) fn kind(&self) -> &PatternKind {
         &self.0
     }
@@ -394,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_another_if_it_takes_in_each_of_its_channels() {
+    fn a_pattern_covers_or_overlaps_another_as_their_channels_say() {
         // A letter more than patterns use, and a segment more than they have, tell them apart.
         let channels: Vec<_> =
             names(&["a", "b", "c"], 4).iter().map(|name| channel(name)).collect();
@@ -405,6 +424,8 @@ mod tests {
             for narrow in &patterns {
                 let all = channels.iter().all(|name| wide.matches(name) || !narrow.matches(name));
                 assert_eq!(wide.covers(narrow), all, "{wide} {narrow}");
+                let any = channels.iter().any(|name| wide.matches(name) && narrow.matches(name));
+                assert_eq!(wide.overlaps(narrow), any, "{wide} {narrow}");
             }
         }
     }

@@ -1,17 +1,17 @@
 //! A connection that ends when its client keeps the worker busy, or takes nothing.
 
-#[cfg(feature = "tls")]
-use std::rc::Rc;
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
 };
+#[cfg(feature = "tls")]
+use std::{rc::Rc, task::ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(feature = "tls")]
-use crate::multiplexed::Streams;
+use crate::{header_gate::HeaderGate, multiplexed::Streams};
 
 /// So many turns without a look at what the client sends, and the connection ends. One turn may
 /// write a hundred times.
@@ -27,7 +27,14 @@ pub(crate) struct Connection<T> {
     io: T,
     deaf_turns: u32,
     #[cfg(feature = "tls")]
-    streams: Option<Rc<Streams>>,
+    multiplexed: Option<Multiplexed>,
+}
+
+/// What is looked after where there are many streams (HTTP/2).
+#[cfg(feature = "tls")]
+struct Multiplexed {
+    streams: Rc<Streams>,
+    gate: HeaderGate,
 }
 
 impl<T> Connection<T> {
@@ -36,20 +43,21 @@ impl<T> Connection<T> {
             io,
             deaf_turns: 0,
             #[cfg(feature = "tls")]
-            streams: None,
+            multiplexed: None,
         }
     }
 
     /// A connection of many streams.
     #[cfg(feature = "tls")]
     pub(crate) fn multiplexed(io: T, streams: Rc<Streams>) -> Self {
-        Self { streams: Some(streams), ..Self::new(io) }
+        let gate = HeaderGate::new();
+        Self { multiplexed: Some(Multiplexed { streams, gate }), ..Self::new(io) }
     }
 
     /// Its streams, if it has many.
     #[cfg(feature = "tls")]
     pub(crate) fn streams(&self) -> Option<&Rc<Streams>> {
-        self.streams.as_ref()
+        self.multiplexed.as_ref().map(|multiplexed| &multiplexed.streams)
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -62,6 +70,28 @@ impl<T> Connection<T> {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Multiplexed {
+    fn poll_read<T: AsyncRead>(
+        &mut self,
+        io: Pin<&mut T>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let ended = || Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        if self.streams.is_cut_off(cx.waker()) {
+            return ended();
+        }
+        ready!(io.poll_read(cx, buf))?;
+        if !self.gate.lets_in(&buf.filled()[before..]) {
+            log::debug!("connection ended: its client sends a header block of too much");
+            return ended();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -69,11 +99,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.deaf_turns = 0;
+        let this = &mut *self;
         #[cfg(feature = "tls")]
-        if self.streams.as_ref().is_some_and(|streams| streams.is_cut_off(cx.waker())) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        if let Some(multiplexed) = &mut this.multiplexed {
+            return multiplexed.poll_read(Pin::new(&mut this.io), cx, buf);
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        Pin::new(&mut this.io).poll_read(cx, buf)
     }
 }
 

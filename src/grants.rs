@@ -130,18 +130,20 @@ impl Grants {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Which private events of `selector` may be seen: all where every pattern of it is granted
-    /// with them, or else those on a granted channel.
+    /// Which private events of `selector` may be seen: all where each pattern of it is granted with
+    /// them, or else those on a channel that is granted by a pattern which has channels in common with
+    /// it.
+    ///
+    /// Other grants are left out, so that those who have them share a feed with those who do not.
     pub(crate) fn view(&self, selector: &Selector) -> View {
-        let is_covered =
-            || selector.patterns().iter().all(|pattern| self.subscribe.covers(pattern));
-        match &self.subscribe {
-            Reach::Only(patterns) if patterns.is_empty() => View::Public,
-            Reach::Only(patterns) if !is_covered() => {
-                View::Only(Selector::new(patterns.iter().cloned()))
-            }
-            _ => View::All,
+        let wanted = selector.patterns();
+        let Reach::Only(granted) = &self.subscribe else { return View::All };
+        if wanted.iter().all(|pattern| self.subscribe.covers(pattern)) {
+            return View::All;
         }
+        let in_common = |granted: &&Pattern| wanted.iter().any(|wanted| granted.overlaps(wanted));
+        let granted: Vec<_> = granted.iter().filter(in_common).cloned().collect();
+        if granted.is_empty() { View::Public } else { View::Only(Selector::new(granted)) }
     }
 
     /// Whether subscribing to `channel` is granted.
@@ -171,10 +173,6 @@ impl Grants {
 
     pub(crate) fn token_id(&self) -> Option<&str> {
         self.session.token_id.as_deref()
-    }
-
-    pub(crate) fn end(&self) -> Option<SystemTime> {
-        self.session.end
     }
 }
 
@@ -275,8 +273,10 @@ mod tests {
         assert_eq!(grants.check_subscribe(&wanted), Ok(()));
         assert_eq!(grants.view(&wanted), View::Public);
         let grants = grants.identified().subscribe(selector(&["public/b"]));
-        assert_eq!(grants.view(&wanted), View::Only(selector(&["public/b"])));
+        let more = selector(&["public/*"]);
+        assert_eq!(grants.view(&more), View::Only(selector(&["public/b"])));
         assert_eq!(grants.view(&selector(&["public/b"])), View::All);
+        assert_eq!(grants.view(&selector(&["public/a"])), View::Public, "whatever else is granted");
         assert_eq!(Grants::all().view(&wanted), View::All);
     }
 

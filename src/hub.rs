@@ -146,11 +146,14 @@ impl Hub {
         let placement = journal.place(start, selector, view).await?;
         let seat = if *wait { Some(self.register(selector, view, session).await?) } else { None };
         let token_id = session.as_ref().and_then(|session| session.token_id.as_deref());
-        if token_id.is_some_and(|id| self.0.revocations.has(id)) {
-            // Only now: what was revoked before it had its seat would not end it.
+        // Only now: what was revoked before it had its seat would not end it.
+        if let Some(id) = token_id
+            && self.is_revoked(id).await?
+        {
             return Err(SubscribeError::Revoked);
         }
-        Ok(Subscriber::new(journal, permit, subscription, placement, seat))
+        let revocations = self.0.revocations.clone();
+        Ok(Subscriber::new(journal, revocations, permit, subscription, placement, seat))
     }
 
     async fn register(
@@ -204,7 +207,12 @@ impl Hub {
         Ok(self.0.revocations.has(token_id))
     }
 
-    async fn recall_once(&self) -> Result<(), JournalError> {
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
+        &self.0.revocations
+    }
+
+    /// Reads what the journal has of revocations from before, if that has not been done.
+    pub(crate) async fn recall_once(&self) -> Result<(), JournalError> {
         self.0.recalled.get_or_try_init(|| self.recall()).await.map(drop)
     }
 

@@ -27,7 +27,8 @@
 //!   it tells of channels.
 //! * [`http`]: the bridge; every route on one page.
 //! * [`server`]: listeners and workers, start-up and drain. A `connection` ends when its client keeps
-//!   a worker busy; `tls` has the certificate, and `multiplexed` looks after the streams of HTTP/2.
+//!   a worker busy; `tls` has the certificate, `multiplexed` looks after the streams of HTTP/2,
+//!   and `header_gate` after its headers.
 //!
 //! The way of an event: `http::publish` → [`Hub::publish`] → `Journal::append` → the journal's
 //! sequencer → a `Broadcast` to every broadcaster → the feeds whose selector and view match → their
@@ -50,6 +51,8 @@ mod connection;
 mod event;
 mod frame;
 mod grants;
+#[cfg(feature = "tls")]
+mod header_gate;
 mod hub;
 mod id;
 mod journal;

@@ -25,7 +25,7 @@ use futures_util::{Stream, StreamExt};
 use slab::Slab;
 use tokio::time::timeout;
 
-use crate::http;
+use crate::{frame::HAND_OUT, http};
 
 /// The most streams of a connection at a time.
 const MAX_STREAMS: usize = 256;
@@ -35,6 +35,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Into how many turns the time is cut that a stream may take nothing: it is noticed a turn late at
 /// most.
 const TURNS: u32 = 4;
+
+/// The shortest turn.
+const MIN_TURN: Duration = Duration::from_millis(100);
 
 /// The connections of a worker.
 #[derive(Clone, Default)]
@@ -71,7 +74,7 @@ impl Connections {
         let worker = Rc::downgrade(&self.0);
         drop(self);
         loop {
-            tokio::time::sleep(stall / TURNS).await;
+            tokio::time::sleep((stall / TURNS).max(MIN_TURN)).await;
             let Some(shared) = worker.upgrade() else { return };
             shared.look();
         }
@@ -148,7 +151,7 @@ pub(crate) async fn count<B: MessageBody>(
     let Some(streams) = req.conn_data::<Rc<Streams>>() else {
         // One that has one stream at a time.
         let answer = next.call(req).await?;
-        return Ok(answer.map_body(|_, body| Counted { body: Box::pin(body), place: None }));
+        return Ok(answer.map_body(|_, body| Counted::new(body, None)));
     };
     let place = Some(streams.enter().ok_or_else(|| http::too_many_streams(MAX_STREAMS))?);
     let body = SharedBody(Rc::new(RefCell::new(req.take_payload())));
@@ -157,7 +160,7 @@ pub(crate) async fn count<B: MessageBody>(
     let answer = next.call(req).await;
     // Whoever has read all of it, or as much as there may be, has nothing to wait for.
     let _ = timeout(LINGER, body.read_out()).await;
-    Ok(answer?.map_body(|_, body| Counted { body: Box::pin(body), place }))
+    Ok(answer?.map_body(|_, body| Counted::new(body, place)))
 }
 
 /// A request's body, which can be read on when its handler is done with it.
@@ -190,6 +193,14 @@ impl Stream for SharedBody {
 pub(crate) struct Counted<B> {
     body: Pin<Box<B>>,
     place: Option<Place>,
+    /// What is left of a piece that was too large to hand out at once.
+    rest: Bytes,
+}
+
+impl<B> Counted<B> {
+    fn new(body: B, place: Option<Place>) -> Self {
+        Self { body: Box::pin(body), place, rest: Bytes::new() }
+    }
 }
 
 impl<B: MessageBody> MessageBody for Counted<B> {
@@ -203,11 +214,22 @@ impl<B: MessageBody> MessageBody for Counted<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let poll = self.body.as_mut().poll_next(cx);
-        if let Some(place) = &self.place {
-            // With something in hand it comes back for more when the client has taken it.
-            place.waits(matches!(poll, Poll::Ready(Some(_))));
+        let Some(place) = &self.place else { return self.body.as_mut().poll_next(cx) };
+        // With something in hand it comes back for more when the client has taken it.
+        place.waits(true);
+        if self.rest.is_empty() {
+            match self.body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(piece))) => self.rest = piece,
+                poll => {
+                    if let Some(place) = &self.place {
+                        place.waits(false);
+                    }
+                    return poll;
+                }
+            }
         }
-        poll
+        // A large piece would look like nothing taken to a slow client.
+        let len = self.rest.len().min(HAND_OUT);
+        Poll::Ready(Some(Ok(self.rest.split_to(len))))
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 /// The longest id of a token, in bytes.
 pub(crate) const MAX_TOKEN_ID_BYTES: usize = 256;
 /// The most tokens that can be revoked at a time.
-pub(crate) const MAX_REVOKED: usize = 1_000_000;
+pub(crate) const MAX_REVOKED: usize = 100_000;
 
 /// Ends streams, and refuses a token.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -62,14 +62,15 @@ impl Notice {
         }
     }
 
-    /// Whether it ends a session.
-    pub(crate) fn ends(&self, session: &Session) -> bool {
-        match self {
-            Self::Token { jti, .. } => session.token_id.as_deref() == Some(jti),
-            Self::User { user } => {
-                let own = session.own_channel.as_ref();
-                own.is_some_and(|own| user_channel(user).is_ok_and(|channel| *own == channel))
-            }
+    /// Tells the sessions that it ends.
+    pub(crate) fn ends(&self) -> impl Fn(&Session) -> bool {
+        let (token, channel) = match self {
+            Self::Token { jti, .. } => (Some(jti.as_str()), None),
+            Self::User { user } => (None, user_channel(user).ok()),
+        };
+        move |session| {
+            let is = |own: &Option<Channel>| own.is_some() && *own == channel;
+            (token.is_some() && session.token_id.as_deref() == token) || is(&session.own_channel)
         }
     }
 }
@@ -98,6 +99,12 @@ impl Revocations {
 
     pub(crate) fn has(&self, token_id: &str) -> bool {
         self.0.read().contains_key(token_id)
+    }
+
+    /// Whether a session is at its end, by its time or because its token is revoked.
+    pub(crate) fn end(&self, session: &Session) -> bool {
+        session.end.is_some_and(|end| end <= SystemTime::now())
+            || session.token_id.as_deref().is_some_and(|id| self.has(id))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -151,10 +158,10 @@ mod tests {
     fn a_notice_ends_the_sessions_that_it_names() {
         let session = |grants: Grants| grants.session().unwrap();
         let mine = session(Grants::none().user("a/b").unwrap().token("t"));
-        assert!(token("t", 1).ends(&mine) && !token("u", 1).ends(&mine));
-        assert!(Notice::User { user: "a/b".into() }.ends(&mine));
+        assert!(token("t", 1).ends()(&mine) && !token("u", 1).ends()(&mine));
+        assert!(Notice::User { user: "a/b".into() }.ends()(&mine));
         for other in ["a", "a%2Fb", ""] {
-            assert!(!Notice::User { user: other.into() }.ends(&mine), "{other:?}");
+            assert!(!Notice::User { user: other.into() }.ends()(&mine), "{other:?}");
         }
     }
 

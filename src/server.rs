@@ -70,6 +70,8 @@ pub async fn serve(
     abort: impl Future<Output = ()>,
 ) -> io::Result<()> {
     prepare(&listeners.public, &config)?;
+    // Before anybody asks, and on a thread that stays.
+    hub.recall_once().await.map_err(io::Error::other)?;
     let public = {
         let builder = builder(config.workers).max_concurrent_connections(config.connections);
         let signal = builder.graceful_shutdown_signal();

@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use crate::{
     grants::{Grants, Session},
     id::{EventId, LastEventId},
     journal::{Journal, JournalError, Placement, Reading, Start},
+    revocations::Revocations,
 };
 
 /// What somebody wants to read.
@@ -76,6 +76,7 @@ pub(crate) const MAX_IDLE_POLLS: u32 = 1_024;
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Subscriber {
     journal: Arc<dyn Journal>,
+    revocations: Arc<Revocations>,
     subscription: Subscription,
     source: Source,
     /// Everything up to here has been handed out.
@@ -110,6 +111,7 @@ impl Subscriber {
     /// journal does.
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
+        revocations: Arc<Revocations>,
         permit: Permit,
         subscription: Subscription,
         placement: Placement,
@@ -130,6 +132,7 @@ impl Subscriber {
         };
         Self {
             journal,
+            revocations,
             left: subscription.limit.unwrap_or(usize::MAX),
             subscription,
             source: Source::caught_up_at(cursor, seat),
@@ -187,9 +190,9 @@ impl Subscriber {
         cx: &mut Context<'_>,
     ) -> (Source, Poll<()>) {
         let Subscription { selector, view, session, .. } = &self.subscription;
-        let end = session.as_ref().and_then(|session| session.end);
+        // Without a seat, nobody else tells it.
         let is_over = seat.as_ref().is_some_and(SeatInFeed::is_over);
-        if is_over || end.is_some_and(|end| end <= SystemTime::now()) {
+        if is_over || session.as_ref().is_some_and(|session| self.revocations.end(session)) {
             return self.take_leave_early();
         }
         let mut page =

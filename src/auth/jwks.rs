@@ -16,7 +16,7 @@ use super::keys::{KeyError, Keys};
 const REFETCH: Duration = Duration::from_secs(30);
 /// A set this old is fetched again even so: a key may have been taken out of it.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
-/// How long a token waits for a fetch.
+/// How long a fetch may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fetches the JSON of a set.
@@ -42,7 +42,7 @@ struct LastFetch {
 
 impl Jwks {
     /// A set that `fetch` gets, and that messages call `name`. The fetch runs on whichever thread's
-    /// `LocalSet` needs it, and must end by itself.
+    /// `LocalSet` needs it.
     ///
     /// # Errors
     /// It cannot be fetched, or is no such set.
@@ -83,17 +83,27 @@ impl Jwks {
         let mut last = self.0.last.lock();
         if !last.is_under_way && last.began.elapsed() >= pause {
             *last = LastFetch { began: Instant::now(), is_under_way: true };
-            let cache = self.0.clone();
+            let fetch = UnderWay(self.0.clone());
             spawn_local(async move {
-                match get(&*cache.fetch).await {
+                let cache = &fetch.0;
+                let late = |_| Err(Failure::Fetch("it takes too long".into()));
+                match timeout(PATIENCE, get(&*cache.fetch)).await.unwrap_or_else(late) {
                     Ok(keys) => *cache.keys.write() = Arc::new(keys),
                     Err(error) => log::warn!("{}; the old keys stay", error.of(&cache.name)),
                 }
-                cache.last.lock().is_under_way = false;
-                cache.ended.send_replace(());
             });
         }
         last.is_under_way
+    }
+}
+
+/// A fetch, which ends however its task does.
+struct UnderWay(Arc<Cache>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.last.lock().is_under_way = false;
+        self.0.ended.send_replace(());
     }
 }
 

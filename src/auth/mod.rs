@@ -86,15 +86,17 @@ impl Tokens {
         let Checks { keys, jwks, .. } = &*self.0;
         let of_hub = self.verify(keys, header, token);
         let Some(jwks) = jwks else { return of_hub };
-        if of_hub != Err(TokenError::UnknownKey) {
+        if !matches!(of_hub, Err(TokenError::UnknownKey | TokenError::Signature)) {
             return of_hub;
         }
-        match self.verify(&jwks.keys(), header, token) {
+        let of_set = match self.verify(&jwks.keys(), header, token) {
             Err(TokenError::UnknownKey) if jwks.refetch().await => {
                 self.verify(&jwks.keys(), header, token)
             }
             result => result,
-        }
+        };
+        // Each may have keys that the token could be of.
+        if of_set == Err(TokenError::UnknownKey) { of_hub } else { of_set }
     }
 
     /// Checks the signature with the keys that may have made it.

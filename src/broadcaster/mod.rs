@@ -304,7 +304,7 @@ impl Handler<Broadcast> for Broadcaster {
                 }
             }
             if let Some(notice) = Notice::of(entry) {
-                self.end_where(|session| notice.ends(session));
+                self.end_where(notice.ends());
             }
             self.head = entry.id;
         }

@@ -1,9 +1,7 @@
 //! Who may do what: keys, tokens and origins as a person gives them.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
@@ -16,7 +14,7 @@ use herald::{
     http::{Access, Bearer},
 };
 
-use super::Error;
+use super::{Error, values::Secret};
 
 /// The largest set of keys, in bytes.
 const MAX_JWKS_BYTES: usize = 1 << 20;
@@ -84,41 +82,22 @@ pub(super) struct AccessArgs {
 #[derive(Args, Debug)]
 pub(super) struct SecretArgs {
     /// Take tokens that are signed with this secret of 32 bytes or more
-    #[arg(
-        long,
-        env = "HERALD_JWT_KEY",
-        hide_env_values = true,
-        value_name = "SECRET",
-        conflicts_with = "jwt_key_file"
-    )]
+    #[arg(long, env = "HERALD_JWT_KEY", hide_env_values = true, value_name = "SECRET")]
     jwt_key: Option<Secret>,
     /// The same secret, from a file
     #[arg(long, env = "HERALD_JWT_KEY_FILE", value_name = "FILE")]
     jwt_key_file: Option<PathBuf>,
 }
 
-/// Not to be shown.
-#[derive(Clone)]
-struct Secret(String);
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.into()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
 impl SecretArgs {
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         match (&self.jwt_key, &self.jwt_key_file) {
-            (Some(Secret(secret)), _) => Ok(Some(secret.clone().into())),
+            (Some(_), Some(_)) => {
+                let what = "--jwt-key and --jwt-key-file are both given, perhaps in the environment \
+                            or the configuration file; give one of them";
+                Err(what.into())
+            }
+            (Some(secret), None) => Ok(Some(secret.reveal().into())),
             // Editors end a file with a line's end.
             (None, Some(path)) => Ok(Some(read(path)?.trim_ascii_end().to_vec())),
             (None, None) => Ok(None),
@@ -211,7 +190,8 @@ fn from_file(path: PathBuf) -> Json {
 }
 
 fn from_url(url: &str) -> Json {
-    let client = Client::builder().connector(Connector::new().timeout(JWKS_TIMEOUT)).finish();
+    let connector = Connector::new().timeout(JWKS_TIMEOUT);
+    let client = Client::builder().connector(connector).disable_redirects().finish();
     let request = client.get(url).timeout(JWKS_TIMEOUT);
     async move {
         let mut response = request.send().await.map_err(|error| error.to_string())?;

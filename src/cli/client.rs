@@ -16,7 +16,7 @@ use clap::Args;
 use futures_util::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Error, Failure};
+use super::{Error, Failure, values::Secret};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +34,8 @@ pub(super) struct HubAddress {
     #[arg(long, env = "HERALD_URL", default_value = "http://127.0.0.1:8080", value_parser = hub_url, value_name = "URL")]
     url: String,
     /// What says that you may
-    #[arg(long, env = "HERALD_TOKEN", hide_env_values = true, value_parser = header_value, value_name = "TOKEN")]
-    token: Option<String>,
+    #[arg(long, env = "HERALD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<Secret>,
 }
 
 impl HubAddress {
@@ -43,7 +43,7 @@ impl HubAddress {
     pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> ClientRequest {
         let request = client.request(method, format!("{}{path}", self.url));
         match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(token) => request.bearer_auth(token.reveal()),
             None => request,
         }
     }

@@ -90,10 +90,10 @@ pub(crate) struct Serve {
     access: AccessArgs,
     /// Serve HTTPS, and HTTP/2, with this chain of certificates in PEM; read again when it changes,
     /// and on SIGHUP
-    #[arg(long, env = "HERALD_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(long, env = "HERALD_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The certificate's key, in PEM
-    #[arg(long, env = "HERALD_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, env = "HERALD_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Read flags from a TOML file: `ping = "15s"`
     #[arg(long, env = "HERALD_CONFIG", value_name = "FILE")]
@@ -126,9 +126,10 @@ impl Serve {
             _ = signals.next() => return Ok(()),
         };
         let mut more_signals = Signals::new()?;
-        let tls = match self.tls_cert.as_deref().zip(self.tls_key.as_deref()) {
-            Some((cert, key)) => Some(Tls::load(cert, key)?),
-            None => None,
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Some(Tls::load(cert, key)?),
+            (None, None) => None,
+            _ => return Err("HTTPS takes both --tls-cert and --tls-key".into()),
         };
         let reload = reload_on_hangup(tls.clone())?;
         announce(&listener, tls.is_some(), admin.as_ref())?;

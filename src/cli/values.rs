@@ -1,6 +1,6 @@
 //! Values as a person types them.
 
-use std::{net::IpAddr, time::Duration};
+use std::{convert::Infallible, fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use herald::config::parse_span;
 use ipnet::IpNet;
@@ -16,6 +16,32 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 pub(super) fn stall(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
     if span < Duration::from_secs(1) { Err("must be at least 1s".into()) } else { Ok(span) }
+}
+
+/// What no message shows.
+#[derive(Clone)]
+pub(super) struct Secret(String);
+
+impl Secret {
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    // An error would be shown with the secret.
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        // A file with lines of another system leaves a CR.
+        Ok(Self(text.trim().into()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A network in CIDR notation, or an address.

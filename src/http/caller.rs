@@ -1,6 +1,6 @@
 //! Who is asking: the app says what they may do.
 
-use std::{convert::Infallible, rc::Rc, time::SystemTime};
+use std::{convert::Infallible, rc::Rc};
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, dev::Payload, error::ErrorInternalServerError, web::Data,
@@ -59,11 +59,6 @@ impl Caller {
 
     pub(super) fn grants(&self) -> &Grants {
         &self.0
-    }
-
-    /// When the grants end.
-    pub(super) fn end(&self) -> Option<SystemTime> {
-        self.0.end()
     }
 
     fn refused(&self, why: String) -> Error {

@@ -1,7 +1,7 @@
 //! What is known of channels: `GET /channels…`.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use serde::Deserialize;
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+use serde::{Deserialize, Serialize};
 
 use super::{
     caller::Caller,
@@ -28,6 +28,7 @@ pub(super) async fn list(
     hub: Data<Hub>,
     caller: Caller,
 ) -> Result<HttpResponse, Error> {
+    caller.may_come_in()?;
     let Words { prefix, after, limit } = params::query(&req)?;
     let limit = match limit {
         Some(text) => params::number("limit", &text, 1, MAX_LIMIT)? as usize,
@@ -35,7 +36,7 @@ pub(super) async fn list(
     };
     let query = ChannelQuery { prefix, after, limit };
     let page = hub.channels_as(query, |channel| caller.sight(channel)).await;
-    Ok(HttpResponse::Ok().json(page.map_err(Error::Journal)?))
+    Ok(answer(&page.map_err(Error::Journal)?))
 }
 
 /// `GET /channels/{channel}`
@@ -48,5 +49,10 @@ pub(super) async fn one(
     caller.may_subscribe(&channel.clone().into())?;
     let sight = caller.sight(&channel);
     let info = hub.channel_as(channel, sight).await.map_err(Error::Journal)?;
-    Ok(HttpResponse::Ok().json(info))
+    Ok(answer(&info))
+}
+
+/// What one caller may see is not for another's cache.
+fn answer(json: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json)
 }

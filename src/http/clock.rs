@@ -41,23 +41,23 @@ pub(super) async fn time(
         }
     };
     let interval = tokio::time::interval(Duration::from_secs(1));
-    let ticks = stream::unfold(interval, |mut interval| async {
-        interval.tick().await;
-        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        Some((Ok::<_, Infallible>(Event::from(Message::new(now))), interval))
+    let (revocations, session) = (hub.revocations().clone(), caller.grants().session());
+    let ticks = stream::unfold(interval, move |mut interval| {
+        let (revocations, session) = (revocations.clone(), session.clone());
+        async move {
+            interval.tick().await;
+            if session.is_some_and(|session| revocations.end(&session)) {
+                return None;
+            }
+            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            Some((Ok::<_, Infallible>(Event::from(Message::new(now))), interval))
+        }
     });
     let draining = hub.admission().draining();
-    let end = caller.end();
     let leave = async move {
-        let dismissed = async {
-            let span = draining.await;
-            // Not all clocks at once.
-            tokio::time::sleep(span.mul_f64(fastrand::f64())).await;
-        };
-        match end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()) {
-            Some(span) => drop(tokio::time::timeout(span, dismissed).await),
-            None => dismissed.await,
-        }
+        let span = draining.await;
+        // Not all clocks at once.
+        tokio::time::sleep(span.mul_f64(fastrand::f64())).await;
     };
     let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)

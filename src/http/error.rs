@@ -69,6 +69,25 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What an answer says of it beside its body.
+    fn header(&self) -> Option<(header::HeaderName, String)> {
+        match self {
+            Self::InBatch { source, .. } => source.header(),
+            Self::Method { allow, .. } => Some((header::ALLOW, allow.clone())),
+            Self::TooManyEvents { wait } | Self::TooManySubscriptions { wait } => {
+                // Whole seconds (RFC 9110, 10.2.3), and not too few.
+                Some((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
+            }
+            Self::NoToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer".into())),
+            Self::Revoked => Some((header::WWW_AUTHENTICATE, challenge(self))),
+            #[cfg(feature = "jwt")]
+            Self::Token(error) => Some((header::WWW_AUTHENTICATE, challenge(error))),
+            _ => None,
+        }
+    }
+}
+
 /// When to try again after a 503, in seconds.
 const RETRY_AFTER: &str = "5";
 
@@ -99,19 +118,7 @@ impl ResponseError for Error {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = problem(self.status_code(), self);
-        let more = match self {
-            Self::Method { allow, .. } => Some((header::ALLOW, allow.clone())),
-            Self::TooManyEvents { wait } | Self::TooManySubscriptions { wait } => {
-                // Whole seconds (RFC 9110, 10.2.3), and not too few.
-                Some((header::RETRY_AFTER, (wait.as_secs() + 1).to_string()))
-            }
-            Self::NoToken(_) => Some((header::WWW_AUTHENTICATE, "Bearer".into())),
-            Self::Revoked => Some((header::WWW_AUTHENTICATE, challenge(self))),
-            #[cfg(feature = "jwt")]
-            Self::Token(error) => Some((header::WWW_AUTHENTICATE, challenge(error))),
-            _ => None,
-        };
-        if let Some((name, value)) = more
+        if let Some((name, value)) = self.header()
             && let Ok(value) = value.parse()
         {
             response.headers_mut().insert(name, value);

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 
-use super::{body, caller::Caller, error::Error, params::user_in_path};
+use super::{body, caller::Caller, error::Error, params::user_in_path, publish};
 use crate::{
     grants::user_channel,
     hub::Hub,
@@ -22,12 +22,14 @@ pub(super) async fn log_out(
     let user = user_in_path(&req)?;
     let channel = user_channel(&user).map_err(Error::invalid)?;
     caller.may_publish(std::slice::from_ref(&channel))?;
+    publish::count(&req, &hub, &caller, 1)?;
     hub.log_out(&user).await.map_err(Error::Publish)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// `POST /revocations`, for those who are granted to publish to `herald/revocations` by name.
 pub(super) async fn revoke(
+    req: HttpRequest,
     hub: Data<Hub>,
     caller: Caller,
     body: Payload,
@@ -39,6 +41,7 @@ pub(super) async fn revoke(
         exp: u64,
     }
     caller.may_publish(&[Notice::channel()])?;
+    publish::count(&req, &hub, &caller, 1)?;
     let body = body::read(body, hub.config().limits.body_bytes).await?;
     let Token { jti, exp } = serde_json::from_slice(&body).map_err(|error| {
         Error::Invalid(format!(

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     channel::{Channel, Pattern, Selector},
     config::parse_span,
+    grants::Grants,
     hub::{Hub, SubscribeError},
     id::LastEventId,
     journal::Start,
@@ -97,7 +98,8 @@ struct Words {
 /// Answers a request with the events of `selector`: for an app's own routes, which say themselves
 /// who may have them.
 ///
-/// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`.
+/// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`. Does not ask
+/// whether `grants` let subscribe: they say which private events are shown, and when it ends.
 ///
 /// # Errors
 /// The request asks for something impossible (400), or the hub takes no subscriber now (503). A
@@ -105,10 +107,11 @@ struct Words {
 pub async fn subscribe(
     req: &HttpRequest,
     hub: &Hub,
+    grants: &Grants,
     selector: impl Into<Selector>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let subscription = subscription(req, selector.into(), params::query(req)?)?;
-    Ok(stream_of(req, hub, subscription).await?)
+    Ok(stream_of(req, hub, subscription.as_caller(grants)).await?)
 }
 
 async fn answer(

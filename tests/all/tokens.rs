@@ -68,6 +68,8 @@ async fn a_token_allows_what_it_grants_and_no_more() {
         hub.post("/events", batch.to_string()).bearer_auth(&token)
     };
     assert!(refused(batch("orders/us"), 403).await.contains("event 1 of the batch"));
+    let batch_of_nobodys = hub.post("/events", json!([{"channel": "a", "data": 1}]).to_string());
+    assert_eq!(challenged(batch_of_nobodys).await, (401, "Bearer".into()));
     answered(batch("logs/x")).await;
     let info = get("/channels/orders/eu").bearer_auth(&token);
     assert_eq!(answered(info).await["events"], 2, "a batch is published whole or not at all");
@@ -85,7 +87,9 @@ async fn a_clock_and_the_list_of_channels_are_not_for_strangers() {
         let list = list["channels"].as_array().unwrap().clone();
         list.iter().map(|info| info["channel"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert!(names(answered(hub.get("/channels")).await).is_empty());
+    assert_eq!(challenged(hub.get("/channels")).await, (401, "Bearer".into()));
+    let list = within(hub.get("/channels").bearer_auth(&token).send()).await.unwrap();
+    assert_eq!(list.headers()["cache-control"], "no-store", "it is this caller's");
     assert_eq!(names(answered(hub.get("/channels").bearer_auth(&token)).await), ["seen/a"]);
     refused(hub.get("/channels/unseen").bearer_auth(&token), 403).await;
     refused(hub.get("/channels/unseen"), 401).await;
@@ -216,6 +220,15 @@ async fn keys_of_a_set_are_taken_and_a_new_one_is_fetched_once() {
     refused(subscribe(bearer(&old, "old")), 401).await;
     refused(subscribe(bearer(&old, "https://evil.example/keys")), 401).await;
     assert_eq!(server.asked.load(SeqCst), 2, "and no other for a while");
+
+    // Beside a key without a name, which could have signed anything.
+    let flags = ["--jwks", &server.url, "--jwt-public-key-file", old.public_file()];
+    let hub = Hub::start_with(&flags).await;
+    for (key, id) in [(&old, "old"), (&new, "new")] {
+        Events::open(hub.get("/events/demo?wait=0").bearer_auth(bearer(key, id))).await;
+    }
+    let other = KeyPair::new(&["genpkey", "-algorithm", "ED25519"]);
+    refused(hub.get("/events/demo").bearer_auth(bearer(&other, "new")), 401).await;
 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("keys.json").display().to_string();
@@ -628,6 +641,13 @@ async fn herald_makes_tokens_and_shows_them() {
     .await;
     assert!(String::from_utf8_lossy(&read.stdout).contains("hello"), "{}", told(&read));
     Events::open(hub.get("/me/events?wait=0").bearer_auth(&token)).await;
+    // As a file from elsewhere has it.
+    let with_return = format!("{token}\r");
+    let published =
+        run(&["publish", "--url", &url, "--token", &with_return, "orders/eu", "x"]).await;
+    assert!(published.status.success(), "{}", told(&published));
+    let odd = run(&["publish", "--url", &url, "--token", "se\ncret", "orders/eu", "x"]).await;
+    assert!(!odd.status.success() && !told(&odd).contains("cret"), "{}", told(&odd));
 
     let shown = |key: &'static str, token: String| async move {
         let output = run(&["token", "--jwt-key", key, "--decode", &token]).await;
@@ -668,6 +688,7 @@ async fn keys_that_cannot_be_used_are_told() {
         (vec!["--jwks", "/nowhere"], "/nowhere"),
         (vec!["--jwks", "http://127.0.0.1:1/set"], "127.0.0.1:1"),
         (vec!["--jwt-key", SECRET, "--insecure"], "--insecure"),
+        (vec!["--jwt-key", SECRET, "--jwt-key-file", &short], "give one of them"),
         (vec!["--anonymous-subscribe", "a"], "needs a key"),
         (vec!["--cors-origin", "shop.example"], "origin"),
         (vec!["--cors-origin", "https://shop.example/path"], "origin"),
@@ -774,8 +795,10 @@ async fn a_revoked_token_is_refused_until_it_expires_and_over_a_restart() {
         let request = hub.post("/revocations", nonsense);
         refused(request.bearer_auth(token(&[], &admin)), 400).await;
     }
+    let clock = Events::open(hub.get("/time").bearer_auth(&bad)).await;
     assert_eq!(within(by(&admin).send()).await.unwrap().status(), 204);
     assert!(stream.last_retry().await.is_some());
+    clock.all().await;
     let refused_everywhere = async |hub: &Hub| {
         for request in [
             hub.get("/events/demo"),
