@@ -124,6 +124,7 @@ async fn limits_that_are_none_are_told() {
     for (flag, value) in [
         ("--publish-rate", "fast"),
         ("--subscribe-rate", "0/s"),
+        ("--publish-rate", "1/h:4294967295"),
         ("--trusted-proxy", "localhost"),
         ("--max-subscribers-per-user", "0"),
     ] {
