@@ -35,7 +35,7 @@ pub struct Rate {
     pub count: NonZeroU32,
     /// …in so long,
     pub per: Duration,
-    /// and so many at once, if it was less before.
+    /// and so many at once, if it was less before; no more than come in 117 years.
     pub burst: NonZeroU32,
 }
 
@@ -120,7 +120,8 @@ pub struct Limits {
     pub subscribers_per_user: Option<usize>,
     /// Subscribing, for each address.
     pub subscribe_rate: Option<Rate>,
-    /// Publishing events, for each user, or for each address of those who are nobody.
+    /// Publishing events, for each user, or for each address of those who are nobody. No batch may
+    /// have more than the burst.
     pub publish_rate: Option<Rate>,
 }
 

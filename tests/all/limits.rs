@@ -44,6 +44,9 @@ async fn an_address_publishes_so_often_and_then_waits() {
     let batch = json!([{"channel": "a", "data": 1}, {"channel": "a", "data": 2}]).to_string();
     answered(from(hub.post("/events", batch.clone()), "192.0.2.2")).await;
     refused(from(hub.post("/events", batch), "192.0.2.2"), 429).await;
+    let large = vec![json!({"channel": "a", "data": 1}); 4];
+    let large = from(hub.post("/events", json!(large).to_string()), "192.0.2.3");
+    assert!(refused(large, 400).await.contains("split the batch"));
     let networks = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"];
     for address in networks {
         answered(from(publish(), address)).await;
