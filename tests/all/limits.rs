@@ -73,6 +73,15 @@ async fn a_user_is_counted_wherever_they_are() {
 }
 
 #[tokio::test]
+async fn a_clock_counts_as_a_subscriber() {
+    let hub = Hub::start_with(&["--subscribe-rate", "1/h"]).await;
+    let ticking = within(hub.get("/time").send()).await.unwrap();
+    assert_eq!(ticking.status(), 200);
+    refused(hub.get("/time"), 429).await;
+    refused(hub.get("/events/demo"), 429).await;
+}
+
+#[tokio::test]
 async fn an_address_subscribes_so_often_and_an_event_source_is_told_gently() {
     let hub = Hub::start_with(&["--subscribe-rate", "6/m:2"]).await;
     let subscribe = || hub.get("/events/demo?wait=0");
