@@ -6,7 +6,7 @@ use actix_web::{
 };
 use serde::Deserialize;
 
-use super::{body, caller::Caller, error::Error, params::user_in_path};
+use super::{body, caller::Caller, error::Error, params::user_in_path, publish};
 use crate::{
     grants::user_channel,
     hub::Hub,
@@ -22,6 +22,8 @@ pub(super) async fn log_out(
     let user = user_in_path(&req)?;
     let channel = user_channel(&user).map_err(Error::invalid)?;
     caller.may_publish(std::slice::from_ref(&channel))?;
+    // It is an event to all nodes.
+    publish::count(&req, &hub, &caller, 1)?;
     hub.log_out(&user).await.map_err(Error::Publish)?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -73,6 +73,15 @@ async fn a_user_is_counted_wherever_they_are() {
 }
 
 #[tokio::test]
+async fn logging_out_counts_as_an_event() {
+    let hub = Hub::start_with(&["--publish-rate", "1/h"]).await;
+    let log_out = || hub.client.delete(hub.url("/users/42/streams"));
+    assert_eq!(within(log_out().send()).await.unwrap().status(), 204);
+    refused(log_out(), 429).await;
+    refused(hub.post("/events/demo", "x"), 429).await;
+}
+
+#[tokio::test]
 async fn a_clock_counts_as_a_subscriber() {
     let hub = Hub::start_with(&["--subscribe-rate", "1/h"]).await;
     let ticking = within(hub.get("/time").send()).await.unwrap();
