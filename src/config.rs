@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use ipnet::IpNet;
+pub use ipnet::IpNet;
 
 /// The largest number in a rate: what is told one by one is a microsecond apart or more.
 const MAX_RATE_NUMBER: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
