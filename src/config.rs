@@ -3,7 +3,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use ipnet::IpNet;
+pub use ipnet::IpNet;
+
+/// The largest number in a rate: what is told one by one is a microsecond apart or more.
+const MAX_RATE_NUMBER: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
 /// The longest span of time that can be asked for.
 const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -32,12 +35,12 @@ pub struct Rate {
     pub count: NonZeroU32,
     /// …in so long,
     pub per: Duration,
-    /// and so many at once, if it was less before.
+    /// and so many at once, if it was less before; no more than come in 117 years.
     pub burst: NonZeroU32,
 }
 
 /// Reads a rate such as `100/s`, `10/m` or `5/h`, or `100/s:1000`, where up to 1,000 may come at
-/// once. Without that, as many as in the span.
+/// once. Without that, as many as in the span. Numbers are from 1 to 1,000,000.
 ///
 /// # Errors
 /// Says what a rate looks like.
@@ -45,7 +48,11 @@ pub fn parse_rate(text: &str) -> Result<Rate, RateError> {
     let (rate, burst) =
         text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
     let (count, unit) = rate.split_once('/').ok_or(RateError)?;
-    let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_| RateError);
+    let number = |text: &str| {
+        let has_digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok();
+        number.filter(|number| has_digits_only && *number <= MAX_RATE_NUMBER).ok_or(RateError)
+    };
     let per = match unit {
         "s" => 1,
         "m" => 60,
@@ -54,9 +61,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, RateError> {
     };
     let count = number(count)?;
     let burst = burst.map_or(Ok(count), number)?;
-    let rate = Rate { count, per: Duration::from_secs(per), burst };
-    // One in less than a nanosecond cannot be told.
-    if (rate.per / rate.count.get()).is_zero() { Err(RateError) } else { Ok(rate) }
+    Ok(Rate { count, per: Duration::from_secs(per), burst })
 }
 
 /// Not a rate.
@@ -115,7 +120,8 @@ pub struct Limits {
     pub subscribers_per_user: Option<usize>,
     /// Subscribing, for each address.
     pub subscribe_rate: Option<Rate>,
-    /// Publishing events, for each user, or for each address of those who are nobody.
+    /// Publishing events, for each user, or for each address of those who are nobody. No batch may
+    /// have more than the burst.
     pub publish_rate: Option<Rate>,
 }
 
@@ -202,9 +208,22 @@ mod tests {
         };
         assert_eq!(parse_rate("100/s"), rate(100, 1, 100));
         assert_eq!(parse_rate("5/h:1"), rate(5, 3_600, 1));
-        for bad in
-            ["", "5", "/s", "0/s", "5/d", "5/s:", "5/s:0", "-1/s", "4294967295/s", "1/s:5000000000"]
-        {
+        for bad in [
+            "",
+            "5",
+            "/s",
+            "0/s",
+            "5/d",
+            "5/s:",
+            "5/s:0",
+            "-1/s",
+            "1/h:4294967295",
+            "4294967295/s",
+            "1/s:5000000000",
+            "1000001/s",
+            "1/s:1000001",
+            "+1/s",
+        ] {
             assert_eq!(parse_rate(bad), Err(RateError), "{bad:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! Where a request comes from.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use ipnet::IpNet;
@@ -18,17 +18,24 @@ fn address(req: &HttpRequest, proxies: &[IpNet]) -> IpAddr {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut address = req.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let named = req.headers().get_all("X-Forwarded-For");
-    let named: Vec<_> = named.filter_map(|value| value.to_str().ok()).collect();
+    // What is not text is left in, to end the walk like any other nonsense.
+    let named: Vec<_> = named.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     for name in named.iter().rev().flat_map(|value| value.rsplit(',')) {
         address = address.to_canonical();
         if !is_proxy(&address) {
             break;
         }
         // Before what cannot be read nobody knows who has written what.
-        let Ok(before) = name.trim().parse() else { break };
+        let Some(before) = parse(name.trim()) else { break };
         address = before;
     }
     address.to_canonical()
+}
+
+/// An address, which some proxies write with a port.
+fn parse(name: &str) -> Option<IpAddr> {
+    let with_port = |_| name.parse().map(|address: SocketAddr| address.ip());
+    name.parse().or_else(with_port).ok()
 }
 
 /// Whom an address is counted as: of IPv6 a whole network is one's own (RFC 6177).
@@ -61,6 +68,8 @@ mod tests {
         assert_eq!(address_of("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(address_of("[fd00::1]", &["2001:db8::7"]), "2001:db8::7");
         assert_eq!(address_of("[::ffff:10.0.0.1]", &["::ffff:203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address_of("10.0.0.1", &["203.0.113.9:1234"]), "203.0.113.9");
+        assert_eq!(address_of("10.0.0.1", &["[2001:db8::7]:1234"]), "2001:db8::7");
     }
 
     #[test]
@@ -69,6 +78,8 @@ mod tests {
         assert_eq!(address_of("10.0.0.1", &["1.1.1.1", "203.0.113.9", "10.0.0.2"]), "203.0.113.9");
         assert_eq!(address_of("10.0.0.1", &["1.1.1.1, nonsense, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(address_of("10.0.0.1", &["", "203.0.113.9"]), "203.0.113.9");
+        assert_eq!(address_of("10.0.0.1", &["1.1.1.1", "é"]), "10.0.0.1");
+        assert_eq!(address_of("10.0.0.1", &["1.1.1.1, é, 10.0.0.2"]), "10.0.0.2");
     }
 
     #[test]

@@ -18,7 +18,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    address::counted_address, caller::Caller, error::Error, stream::respond, subscribe::refuse,
+    caller::Caller,
+    error::Error,
+    stream::respond,
+    subscribe::{count, refuse},
 };
 use crate::{admission::Permit, frame, hub::Hub, subscriber::MAX_IDLE_POLLS};
 
@@ -32,7 +35,10 @@ pub(super) async fn time(
     if req.method() == Method::HEAD {
         return Ok(respond(&req, ()));
     }
-    let address = counted_address(&req, &hub);
+    let address = match count(&req, &hub) {
+        Ok(address) => address,
+        Err(wait) => return refuse(&req, wait, Error::TooManySubscriptions { wait }),
+    };
     let permit = match hub.admission().admit(Some(address), caller.grants().own_channel()) {
         Ok(permit) => permit,
         Err(refusal) => {

@@ -25,6 +25,8 @@
 //!
 //! What [`server::serve`](crate::server::serve) does around these routes is here the app's:
 //! * to [`drain`](Hub::drain) the hub before its server stops, for streams have no end of their own;
+//! * to say behind which [proxies](crate::config::HubConfig) it stands, where addresses have
+//!   [limits](crate::config::Limits);
 //! * to end connections whose client does not read ([`server::prepare`](crate::server::prepare)) or
 //!   has gone (`h1_allow_half_closed(false)`);
 //! * to keep other sites' pages away: where a cookie says who is calling, check `Origin` before

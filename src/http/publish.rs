@@ -23,6 +23,7 @@ use crate::{
     hub::Hub,
     id::{OwnId, WireId},
     journal::{Batch, IdempotencyKey, MAX_KEY_BYTES, Receipt},
+    pace::TooMany,
 };
 
 /// `POST /events/{channel}`
@@ -117,7 +118,7 @@ async fn publish(
     hub.publish(Batch { events, key }).await.map_err(Error::Publish)
 }
 
-/// Counts events to their publisher's rate.
+/// Counts events as a user's, or else as an address's.
 pub(super) fn count(
     req: &HttpRequest,
     hub: &Hub,
@@ -127,8 +128,13 @@ pub(super) fn count(
     let Some(pace) = &hub.rates().publishing else { return Ok(()) };
     let user = caller.grants().own_channel().cloned();
     let publisher = user.map_or_else(|| Holder::Address(counted_address(req, hub)), Holder::User);
-    let events = u32::try_from(events).unwrap_or(u32::MAX);
-    pace.take(&publisher, events).map_err(|wait| Error::TooManyEvents { wait })
+    let count = u32::try_from(events).unwrap_or(u32::MAX);
+    pace.take(&publisher, count).map_err(|error| match error {
+        TooMany::Lately(wait) => Error::TooManyEvents { wait },
+        TooMany::AtOnce(most) => Error::Invalid(format!(
+            "{events} events are more than the {most} that you may publish at once; split the batch"
+        )),
+    })
 }
 
 pub(super) fn channel_to_publish_to(name: &str) -> Result<Channel, Error> {

@@ -22,6 +22,7 @@ pub(super) async fn log_out(
     let user = user_in_path(&req)?;
     let channel = user_channel(&user).map_err(Error::invalid)?;
     caller.may_publish(std::slice::from_ref(&channel))?;
+    // It is an event to all nodes.
     publish::count(&req, &hub, &caller, 1)?;
     hub.log_out(&user).await.map_err(Error::Publish)?;
     Ok(HttpResponse::NoContent().finish())
@@ -29,7 +30,6 @@ pub(super) async fn log_out(
 
 /// `POST /revocations`, for those who are granted to publish to `herald/revocations` by name.
 pub(super) async fn revoke(
-    req: HttpRequest,
     hub: Data<Hub>,
     caller: Caller,
     body: Payload,
@@ -41,7 +41,6 @@ pub(super) async fn revoke(
         exp: u64,
     }
     caller.may_publish(&[Notice::channel()])?;
-    publish::count(&req, &hub, &caller, 1)?;
     let body = body::read(body, hub.config().limits.body_bytes).await?;
     let Token { jti, exp } = serde_json::from_slice(&body).map_err(|error| {
         Error::Invalid(format!(

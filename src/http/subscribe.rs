@@ -1,6 +1,6 @@
 //! Subscribing: `GET /events…`.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -153,18 +153,28 @@ async fn stream_of(
     if req.method() == Method::HEAD {
         return Ok(stream::respond(req, ()));
     }
-    let address = counted_address(req, hub);
-    if let Err(wait) =
-        hub.rates().subscribing.as_ref().map_or(Ok(()), |pace| pace.take(&address, 1))
-    {
-        return refuse(req, wait, Error::TooManySubscriptions { wait });
-    }
+    let address = match count(req, hub) {
+        Ok(address) => address,
+        Err(wait) => return refuse(req, wait, Error::TooManySubscriptions { wait }),
+    };
     let subscription = Subscription { address: Some(address), ..subscription };
     match hub.subscribe(subscription).await {
         Ok(subscriber) => Ok(stream::respond(req, subscriber)),
         Err(SubscribeError::Revoked) => Err(Error::Revoked),
         Err(error) => refuse(req, hub.admission().retry(), Error::Subscribe(error)),
     }
+}
+
+/// Counts a new subscriber, and says where it comes from.
+///
+/// # Errors
+/// Too many came from there lately: how long to wait.
+pub(super) fn count(req: &HttpRequest, hub: &Hub) -> Result<IpAddr, Duration> {
+    let address = counted_address(req, hub);
+    if let Some(pace) = &hub.rates().subscribing {
+        pace.take_one(&address)?;
+    }
+    Ok(address)
 }
 
 /// From where to read: a reconnecting client's header, or else what the URL says.

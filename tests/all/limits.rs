@@ -44,6 +44,9 @@ async fn an_address_publishes_so_often_and_then_waits() {
     let batch = json!([{"channel": "a", "data": 1}, {"channel": "a", "data": 2}]).to_string();
     answered(from(hub.post("/events", batch.clone()), "192.0.2.2")).await;
     refused(from(hub.post("/events", batch), "192.0.2.2"), 429).await;
+    let large = vec![json!({"channel": "a", "data": 1}); 4];
+    let large = from(hub.post("/events", json!(large).to_string()), "192.0.2.3");
+    assert!(refused(large, 400).await.contains("split the batch"));
     let networks = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"];
     for address in networks {
         answered(from(publish(), address)).await;
@@ -67,6 +70,24 @@ async fn a_user_is_counted_wherever_they_are() {
     answered(from(publish("ann"), "192.0.2.1")).await;
     refused(from(publish("ann"), "192.0.2.2"), 429).await;
     answered(from(publish("bob"), "192.0.2.1")).await;
+}
+
+#[tokio::test]
+async fn logging_out_counts_as_an_event() {
+    let hub = Hub::start_with(&["--publish-rate", "1/h"]).await;
+    let log_out = || hub.client.delete(hub.url("/users/42/streams"));
+    assert_eq!(within(log_out().send()).await.unwrap().status(), 204);
+    refused(log_out(), 429).await;
+    refused(hub.post("/events/demo", "x"), 429).await;
+}
+
+#[tokio::test]
+async fn a_clock_counts_as_a_subscriber() {
+    let hub = Hub::start_with(&["--subscribe-rate", "1/h"]).await;
+    let ticking = within(hub.get("/time").send()).await.unwrap();
+    assert_eq!(ticking.status(), 200);
+    refused(hub.get("/time"), 429).await;
+    refused(hub.get("/events/demo"), 429).await;
 }
 
 #[tokio::test]
@@ -124,6 +145,7 @@ async fn limits_that_are_none_are_told() {
     for (flag, value) in [
         ("--publish-rate", "fast"),
         ("--subscribe-rate", "0/s"),
+        ("--publish-rate", "1/h:4294967295"),
         ("--trusted-proxy", "localhost"),
         ("--max-subscribers-per-user", "0"),
     ] {
