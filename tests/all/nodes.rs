@@ -258,6 +258,33 @@ async fn a_node_that_slept_while_the_history_passed_tells_of_a_gap() {
 }
 
 #[tokio::test]
+async fn what_is_past_its_age_is_gone_at_once_however_much_it_is() {
+    let redis = RedisServer::start().await;
+    let hub = Hub::start_with(&["--journal", &redis.url(), "--history-age", "1s"]).await;
+    let events: Vec<_> =
+        (0..1_000).map(|_| json!({ "channel": "demo", "data": "x", "id": "own" })).collect();
+    let first = hub.publish("demo", "first").await;
+    for _ in 0..5 {
+        hub.publish_batch(&json!(events)).await;
+    }
+    let last = hub.publish("demo", "last").await;
+    let millis = |id: &str| id.split('-').next().unwrap().parse::<u64>().unwrap();
+    until(async || {
+        let now = redis.run(&["time"]).await;
+        now.lines().next().unwrap().parse::<u64>().unwrap() * 1_000 > millis(&last) + 1_000
+    })
+    .await;
+    // No more go at once than others can wait for.
+    assert!(!hub.kept("/events/demo").await.contains(&"last".into()));
+    assert_ne!(redis.run(&["xlen", "{herald}:events"]).await, "0");
+    let told = hub.resume("/events/demo", &first).await.next().await;
+    assert_eq!(told.id.as_ref(), Some(&last));
+    assert_eq!(gap(told), json!({ "after": first, "oldest": null }));
+    assert_eq!(gap(hub.resume("/events/demo", "own").await.next().await)["oldest"], Value::Null);
+    assert_eq!(answered(hub.get("/channels")).await["channels"], json!([]));
+}
+
+#[tokio::test]
 async fn an_id_from_a_node_that_is_ahead_is_waited_for() {
     let redis = RedisServer::start().await;
     let cable = Cable::to(redis.port()).await;

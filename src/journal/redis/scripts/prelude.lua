@@ -75,6 +75,22 @@ if length == 0 then
     floor, bytes = head, 0
 end
 
+-- What is past its age is gone for every reader at once, however long it takes to evict it: the
+-- indexes forget it by themselves.
+if now > MAX_AGE then
+    local before = string.format("%.0f", now - MAX_AGE - 1)
+    local old = redis.call("XREVRANGE", EVENTS, before, "-", "COUNT", 1)[1]
+    if old and is_above(old[1], floor) then
+        floor = old[1]
+    end
+end
+
+-- Where a range starts that shall not reach below the floor.
+local function above_floor(id)
+    return is_above(id, floor) and id or "(" .. floor
+end
+
+-- Lets an index forget what is not above the floor; tells whether nothing is left of it.
 local function unindex(key)
     local ms, n = parts(floor)
     redis.call("XTRIM", key, "MINID", joined(ms, n + 1))
@@ -91,14 +107,16 @@ local function evict()
         if not oldest then
             break
         end
-        local is_over = length > MAX_EVENTS or (length > 1 and bytes > MAX_BYTES)
-        if not is_over and parts(oldest[1]) >= now - MAX_AGE then
-            break
+        if is_above(oldest[1], floor) then
+            local is_over = length > MAX_EVENTS or (length > 1 and bytes > MAX_BYTES)
+            if not is_over then
+                break
+            end
+            floor = oldest[1]
         end
-        floor = oldest[1]
         length = length - 1
         bytes = bytes - tonumber(field(oldest, "cost"))
-        redis.call("XDEL", EVENTS, floor)
+        redis.call("XDEL", EVENTS, oldest[1])
         for name in string.gmatch(field(oldest, "channels"), "[^\n]+") do
             if unindex(channel_key(name)) then
                 redis.call("ZREM", CHANNELS, name)

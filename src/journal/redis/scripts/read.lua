@@ -6,7 +6,12 @@
 evict()
 local direction, first, last = ARGV[5], ARGV[6], ARGV[7]
 local most, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-local range = direction == "up" and "XRANGE" or "XREVRANGE"
+local range
+if direction == "up" then
+    range, first = "XRANGE", above_floor(first)
+else
+    range, last = "XREVRANGE", above_floor(last)
+end
 local answer = {floor, head, ""}
 local size = 0
 
