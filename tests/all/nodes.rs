@@ -285,6 +285,18 @@ async fn what_is_past_its_age_is_gone_at_once_however_much_it_is() {
 }
 
 #[tokio::test]
+async fn a_full_history_stays_within_its_bounds_however_much_is_published_at_once() {
+    let redis = RedisServer::start().await;
+    let hub = Hub::start_with(&["--journal", &redis.url(), "--history-events", "100"]).await;
+    let events: Vec<_> = (0..1_000).map(|_| json!({ "channel": "a", "data": "" })).collect();
+    let batch = json!(events);
+    for _ in 0..5 {
+        join_all((0..8).map(|_| hub.publish_batch(&batch))).await;
+    }
+    assert_eq!(redis.run(&["xlen", "{herald}:events"]).await, "100");
+}
+
+#[tokio::test]
 async fn an_id_from_a_node_that_is_ahead_is_waited_for() {
     let redis = RedisServer::start().await;
     let cable = Cable::to(redis.port()).await;

@@ -5,6 +5,7 @@
 -- id or "", and "1" if it is private.
 -- Answers the floor, and for each {"new", the ids…}, {"again", the ids on the wire…} or {"reused"}.
 local receipt_age = ARGV[5]
+local appended = 0
 
 -- When keys go by themselves whose last event has this id: some time after it is too old.
 local function expiry(id)
@@ -50,6 +51,7 @@ local function append(channels, body, cost, own, private)
         redis.call("ZADD", CHANNELS, 0, name)
     end
     head = id
+    appended = appended + 1
     length = length + 1
     bytes = bytes + tonumber(cost)
     return id
@@ -80,6 +82,6 @@ while at <= #ARGV do
 end
 redis.call("PEXPIREAT", EVENTS, expiry(head))
 redis.call("PEXPIREAT", CHANNELS, expiry(head))
-evict()
+evict(appended)
 answer[1] = floor
 return answer

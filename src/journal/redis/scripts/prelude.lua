@@ -8,7 +8,8 @@ local PREFIX = string.sub(EVENTS, 1, -#"events" - 1)
 local SEEN = ARGV[1]
 local MAX_EVENTS, MAX_BYTES, MAX_AGE = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local FORMAT = "1"
--- How many events are evicted in one go, so that nobody has to wait for long.
+-- How many events are evicted in one go, so that nobody has to wait for long. Who appends more
+-- evicts more: the stream must not grow for ever.
 local MAX_EVICT = 1000
 
 local function parts(id)
@@ -101,8 +102,8 @@ local function unindex(key)
 end
 
 -- Lets go of what is beyond the bounds, and writes the state if it is another than before.
-local function evict()
-    for _ = 1, MAX_EVICT do
+local function evict(appended)
+    for _ = 1, math.max(MAX_EVICT, 2 * (appended or 0)) do
         local oldest = redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
         if not oldest then
             break
