@@ -297,6 +297,21 @@ async fn a_full_history_stays_within_its_bounds_however_much_is_published_at_onc
 }
 
 #[tokio::test]
+async fn channels_that_have_gone_hide_none_that_are_there() {
+    let redis = RedisServer::start().await;
+    let hub = node(&redis).await;
+    for name in ["a", "b", "c", "d"] {
+        hub.publish(name, "x").await;
+    }
+    // As they go by themselves once all of it is too old.
+    redis.run(&["del", "{herald}:channel:a", "{herald}:channel:c"]).await;
+    let page = answered(hub.get("/channels?limit=1")).await;
+    assert_eq!((&page["channels"][0]["channel"], &page["more"]), (&json!("b"), &json!(true)));
+    let page = answered(hub.get("/channels?limit=1&after=b")).await;
+    assert_eq!((&page["channels"][0]["channel"], &page["more"]), (&json!("d"), &json!(false)));
+}
+
+#[tokio::test]
 async fn an_id_from_a_node_that_is_ahead_is_waited_for() {
     let redis = RedisServer::start().await;
     let cable = Cable::to(redis.port()).await;
