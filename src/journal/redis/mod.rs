@@ -5,6 +5,7 @@
 
 mod address;
 mod append;
+mod connection;
 mod entry;
 mod losses;
 mod store;
@@ -119,9 +120,15 @@ async fn start(
     let (sender, seen) = watch::channel(EventId::MIN);
     let sender = Arc::new(sender);
     let max_age = history.age;
-    let store = Store::new(address, history, seen)?;
-    store.wait_until_it_answers().await?;
-    let (entries, before) = store.last_entries(bounds.bytes).await?;
+    let store = Store::new(address, history, seen);
+    let (entries, before) = loop {
+        store.wait_until_it_answers().await?;
+        tokio::select! {
+            newest = store.last_entries(bounds.bytes) => break newest?,
+            // Nobody else connects yet.
+            _ = store.connection().is_cut() => {}
+        }
+    };
     let recent = Recent::new(bounds, before);
     recent.take(&News::from_iter(entries));
     sender.send_replace(recent.newest());

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Value, aio::MultiplexedConnection};
+use redis::{Value, aio::MultiplexedConnection};
 use tokio::sync::watch;
 
 use super::{
@@ -31,12 +31,11 @@ const MOST: usize = 128;
 const BLOCK: Duration = Duration::from_secs(5);
 /// How much longer that may take.
 const SLACK: Duration = Duration::from_secs(3);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to wait before the next connection: longer each time, and at random, for other nodes
 /// come back at the same time.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Tail {
     pub(super) entries: Layered<Store>,
@@ -53,7 +52,8 @@ impl Tail {
         let mut pause = MIN_PAUSE;
         let mut told = String::new();
         loop {
-            let Err(error) = self.follow().await;
+            let Err(error) = self.connect_and_follow().await;
+            self.store().connection().give_up();
             if self.is_ready.swap(false, SeqCst) {
                 pause = MIN_PAUSE;
                 told.clear();
@@ -68,20 +68,28 @@ impl Tail {
         }
     }
 
-    async fn follow(&self) -> Result<Infallible, JournalError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            .set_response_timeout(Some(BLOCK + SLACK));
-        let client = &self.store().address().client;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connection.map_err(|error| self.store().unavailable(error))?;
+    async fn connect_and_follow(&self) -> Result<Infallible, JournalError> {
+        let store = self.store();
+        let connection = store.address().connect(BLOCK + SLACK).await;
+        let mut connection = connection.map_err(|error| store.unavailable(error))?;
+        store.connect().await.map_err(|error| store.unavailable(error))?;
+        tokio::select! {
+            ended = self.follow(&mut connection) => ended,
+            error = store.connection().is_cut() => Err(store.unavailable(error)),
+        }
+    }
+
+    async fn follow(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Infallible, JournalError> {
         // What was there may be gone.
         self.find_place().await?;
         self.is_ready.store(true, SeqCst);
         log::info!("following {}", self.store().address());
         loop {
             self.gauge.room().await;
-            let links = self.read(&mut connection).await?;
+            let links = self.read(connection).await?;
             if links.is_empty() {
                 // Events grow too old while nobody publishes.
                 self.store().floor().await?;
