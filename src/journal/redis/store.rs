@@ -14,7 +14,10 @@ use redis::{
     ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, TryAgain},
     Value,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     address::Address,
@@ -38,6 +41,9 @@ use crate::{
 const MAX_CHANNELS: usize = 64;
 /// What is read at once, unless one entry is larger.
 const READ_BYTES: usize = 64 * 1024;
+
+/// How many read at once: the others wait here, and not in memory of Redis or for its thread.
+const READERS: usize = 32;
 
 /// How long a reader waits for a Redis that is away before it says so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,6 +81,7 @@ struct Inner {
     address: Address,
     connection: Connection,
     history: History,
+    readers: Arc<Semaphore>,
     /// The newest id that this node has seen.
     seen: watch::Receiver<EventId>,
     /// The last floor that Redis told.
@@ -94,6 +101,7 @@ impl Store {
             address,
             connection: Connection::new(),
             history,
+            readers: Arc::new(Semaphore::new(READERS)),
             seen,
             floor: Mutex::new(EventId::MIN),
         }))
@@ -362,10 +370,13 @@ impl Store {
         script: &'static Script,
         args: impl Fn(&mut ScriptInvocation<'static>),
     ) -> Result<Value, RedisError> {
+        // Without a turn: those behind would have to wait, too.
         self.0.connection.is_made().await?;
+        // It is never closed.
+        let turn = self.0.readers.clone().acquire_owned().await;
         let mut call = self.call(script);
         args(&mut call);
-        self.0.connection.run(call, ()).await
+        self.0.connection.run(call, turn).await
     }
 
     /// A call of a script, with what all take.
