@@ -37,8 +37,9 @@ use crate::{
     },
 };
 
-/// How many channels are read by their indexes. A script that reads many keeps others waiting.
-const MAX_CHANNELS: usize = 64;
+/// How many channels are read by their indexes: as many as a subscriber may have. A script that
+/// reads many keeps others waiting, and one that scans the stream keeps them for longer.
+const MAX_CHANNELS: usize = 100;
 /// What is read at once, unless one entry is larger.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -471,5 +472,16 @@ impl Entries for Store {
             })
             .await?;
         Ok(self.candidates(answer)?.entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    #[test]
+    fn as_many_channels_as_a_subscriber_may_have_are_read_by_their_indexes() {
+        assert!(MAX_CHANNELS >= Limits::default().channels);
     }
 }
