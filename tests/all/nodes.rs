@@ -188,6 +188,28 @@ async fn connections_that_hang_are_replaced() {
 }
 
 #[tokio::test]
+async fn a_node_on_a_slow_link_catches_up() {
+    let redis = RedisServer::start().await;
+    let cable = Cable::to(redis.port()).await;
+    let hub = Hub::start_with(&["--journal", &format!("redis://127.0.0.1:{}", cable.port)]).await;
+    let publisher = node(&redis).await;
+    let mut stream = hub.subscribe("/events/demo").await;
+    hub.signal("-STOP");
+    // 12 MB, of which less than 1 MB comes in a second.
+    cable.slow_down(Duration::from_millis(20));
+    let data = "x".repeat(60_000);
+    let events: Vec<_> = (0..16).map(|_| json!({ "channel": "demo", "data": data })).collect();
+    for _ in 0..13 {
+        publisher.publish_batch(&json!(events)).await;
+    }
+    hub.signal("-CONT");
+    // What it had asked for before may have come at once.
+    for _ in 0..40 {
+        assert_eq!(stream.data().await.len(), data.len());
+    }
+}
+
+#[tokio::test]
 async fn a_redis_that_has_become_a_replica_is_not_followed() {
     let redis = RedisServer::start().await;
     let hub = node(&redis).await;

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// The most entries that are read at once.
+/// The most entries that are read at once; fewer after they have not come in time.
 const MOST: usize = 128;
 /// How long Redis waits for an entry before it answers that there is none.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -49,10 +49,10 @@ pub(super) struct Tail {
 impl Tail {
     /// Follows the stream for ever, whatever happens to Redis.
     pub(super) async fn run(self) -> Infallible {
-        let mut pause = MIN_PAUSE;
+        let (mut pause, mut most) = (MIN_PAUSE, MOST);
         let mut told = String::new();
         loop {
-            let Err(error) = self.connect_and_follow().await;
+            let Err(error) = self.connect_and_follow(&mut most).await;
             self.store().connection().give_up();
             if self.is_ready.swap(false, SeqCst) {
                 pause = MIN_PAUSE;
@@ -68,13 +68,13 @@ impl Tail {
         }
     }
 
-    async fn connect_and_follow(&self) -> Result<Infallible, JournalError> {
+    async fn connect_and_follow(&self, most: &mut usize) -> Result<Infallible, JournalError> {
         let store = self.store();
         let connection = store.address().connect(BLOCK + SLACK).await;
         let mut connection = connection.map_err(|error| store.unavailable(error))?;
         store.connect().await.map_err(|error| store.unavailable(error))?;
         tokio::select! {
-            ended = self.follow(&mut connection) => ended,
+            ended = self.follow(&mut connection, most) => ended,
             error = store.connection().is_cut() => Err(store.unavailable(error)),
         }
     }
@@ -82,6 +82,7 @@ impl Tail {
     async fn follow(
         &self,
         connection: &mut MultiplexedConnection,
+        most: &mut usize,
     ) -> Result<Infallible, JournalError> {
         // What was there may be gone.
         self.find_place().await?;
@@ -89,7 +90,10 @@ impl Tail {
         log::info!("following {}", self.store().address());
         loop {
             self.gauge.room().await;
-            let links = self.read(connection).await?;
+            let links = self.read(connection, *most).await;
+            // Slowly back to more, for too much costs a timeout and a new connection.
+            *most = if links.is_ok() { (*most + 1).min(MOST) } else { (*most / 2).max(1) };
+            let links = links?;
             if links.is_empty() {
                 // Events grow too old while nobody publishes.
                 self.store().floor().await?;
@@ -110,10 +114,11 @@ impl Tail {
     async fn read(
         &self,
         connection: &mut MultiplexedConnection,
+        most: usize,
     ) -> Result<Vec<Link>, JournalError> {
         let answer = redis::cmd("XREAD")
             .arg("COUNT")
-            .arg(MOST)
+            .arg(most)
             .arg("BLOCK")
             .arg(BLOCK.as_millis() as u64)
             .arg("STREAMS")
