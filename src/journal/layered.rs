@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
 use parking_lot::Mutex;
 
@@ -47,16 +47,31 @@ pub(super) trait Archive: Entries + Clone + 'static {
 /// What is being read of the archive, and what was.
 #[derive(Default)]
 struct Reads {
-    under_way: HashMap<(Selector, EventId), Read>,
+    /// Weak: a read that everybody has left is over.
+    under_way: HashMap<Key, WeakShared<ReadFuture>>,
     spans: HashMap<Selector, Vec<Span>>,
     /// The spans' selectors, oldest first.
-    order: VecDeque<(Selector, EventId)>,
+    order: VecDeque<Key>,
     bytes: usize,
     /// How often it was all forgotten.
     losses: usize,
 }
 
-type Read = Shared<BoxFuture<'static, Result<Candidates, JournalError>>>;
+type Key = (Selector, EventId);
+type ReadFuture = BoxFuture<'static, Result<Candidates, JournalError>>;
+
+/// Strikes a read off when it ends, and when it is left before its end.
+struct UnderWay {
+    reads: Arc<Mutex<Reads>>,
+    key: Key,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // It may be another's by now, which is then read twice.
+        self.reads.lock().under_way.remove(&self.key);
+    }
+}
 
 /// All entries of a selection above `after`, up to where they are known.
 struct Span {
@@ -82,8 +97,14 @@ impl<A: Archive> Layered<A> {
                 return Ok(found);
             }
             let key = (selector.clone(), after);
-            let losses = reads.losses;
-            reads.under_way.entry(key.clone()).or_insert_with(|| self.read(key, losses)).clone()
+            match reads.under_way.get(&key).and_then(WeakShared::upgrade) {
+                Some(read) => read,
+                None => {
+                    let read = self.read(key.clone(), reads.losses);
+                    reads.under_way.extend(read.downgrade().map(|read| (key, read)));
+                    read
+                }
+            }
         };
         read.await
     }
@@ -95,13 +116,17 @@ impl<A: Archive> Layered<A> {
         self.recent.lose(lost);
     }
 
-    fn read(&self, (selector, after): (Selector, EventId), losses: usize) -> Read {
-        let (archive, reads) = (self.archive.clone(), self.reads.clone());
+    fn read(&self, key: Key, losses: usize) -> Shared<ReadFuture> {
+        let archive = self.archive.clone();
+        let under_way = UnderWay { reads: self.reads.clone(), key };
         async move {
-            let found = archive.after(&selector, after).await;
+            let UnderWay { reads, key: (selector, after) } = &under_way;
+            let found = archive.after(selector, *after).await;
             let mut reads = reads.lock();
-            if reads.losses == losses {
-                reads.finish((selector, after), &found);
+            if let Ok(candidates) = &found
+                && reads.losses == losses
+            {
+                reads.keep(&under_way.key, candidates);
             }
             found
         }
@@ -129,17 +154,15 @@ impl Reads {
         })
     }
 
-    fn finish(&mut self, key: (Selector, EventId), found: &Result<Candidates, JournalError>) {
-        self.under_way.remove(&key);
-        let Ok(candidates) = found else { return };
+    fn keep(&mut self, (selector, after): &Key, candidates: &Candidates) {
         // Where something is gone from it, it is to be told each time.
-        if candidates.floor > key.1 {
+        if candidates.floor > *after {
             return;
         }
-        let span = Span { after: key.1, candidates: candidates.clone() };
+        let span = Span { after: *after, candidates: candidates.clone() };
         self.bytes += span.bytes();
-        self.spans.entry(key.0.clone()).or_default().push(span);
-        self.order.push_back(key);
+        self.spans.entry(selector.clone()).or_default().push(span);
+        self.order.push_back((selector.clone(), *after));
         while self.bytes > MAX_BYTES {
             self.forget_oldest();
         }
@@ -311,6 +334,18 @@ mod tests {
         assert_eq!(reads.load(SeqCst), 1);
         assert!(!layered.holds(id(2)).await.unwrap(), "not seen yet, and asked for");
         assert_eq!(reads.load(SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_all_have_left_is_forgotten() {
+        let (layered, reads, gate) = layered(0);
+        let left = || numbers(&layered, 3).now_or_never();
+        assert_eq!((left(), left()), (None, None));
+        assert!(layered.reads.lock().under_way.is_empty());
+        gate.add_permits(1);
+        numbers(&layered, 3).await;
+        assert!(layered.reads.lock().under_way.is_empty());
+        assert_eq!(reads.load(SeqCst), 3, "each from its beginning");
     }
 
     #[tokio::test]
