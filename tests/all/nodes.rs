@@ -415,11 +415,12 @@ async fn a_crowd_that_comes_back_to_a_node_reads_redis_once() {
 async fn a_redis_that_cannot_be_used_is_told_without_its_password() {
     let redis = RedisServer::start_with(&["--save", "", "--requirepass", "hunter2"]).await;
     let port = redis.port();
-    for (url, why) in [
-        (format!("redis://127.0.0.1:{port}"), "Authentication required"),
-        (format!("redis://:wrong-secret@127.0.0.1:{port}"), "Password"),
-        (format!("redis://:hunter2@127.0.0.1:{port}/99"), "DB index"),
-        ("redis://:hunter2@".into(), "address"),
+    for (url, why, status) in [
+        (format!("redis://127.0.0.1:{port}"), "Authentication required", 1),
+        (format!("redis://:wrong-secret@127.0.0.1:{port}"), "Password", 1),
+        (format!("redis://:hunter2@127.0.0.1:{port}/99"), "DB index", 1),
+        ("redis://:hunter2@".into(), "address", 1),
+        ("valkey://:hunter2@h/".into(), "--journal must be", 2),
     ] {
         let output = run(&["--listen", "127.0.0.1:0", "--admin", "off", "--journal", &url]).await;
         let told = told(&output);
@@ -427,7 +428,7 @@ async fn a_redis_that_cannot_be_used_is_told_without_its_password() {
             told.contains(why) && !told.contains("hunter2") && !told.contains("secret"),
             "{told}"
         );
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(status));
     }
     let mut herald = herald_on(0);
     herald.env("HERALD_JOURNAL", format!("redis://:hunter2@127.0.0.1:{port}/3?key=shop"));
