@@ -15,7 +15,7 @@ use futures_util::{
 use parking_lot::Mutex;
 
 use super::{
-    Entry, JournalError, Lost,
+    Entry, JournalError, Loss,
     log::Log,
     reader::{Candidates, Ends, Entries},
     recent::Recent,
@@ -110,10 +110,10 @@ impl<A: Archive> Layered<A> {
     }
 
     /// Forgets what was read before entries were lost.
-    pub(super) fn lose(&self, lost: Lost) {
+    pub(super) fn lose(&self, loss: Loss) {
         let mut reads = self.reads.lock();
         *reads = Reads { losses: reads.losses + 1, ..Reads::default() };
-        self.recent.lose(lost);
+        self.recent.lose(loss);
     }
 
     fn read(&self, key: Key, losses: usize) -> Shared<ReadFuture> {
@@ -358,7 +358,7 @@ mod tests {
         while reads.load(SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
-        layered.lose(Lost { after: id(5), upto: id(9) });
+        layered.lose(Loss::All(id(9)));
         gate.add_permits(1);
         early.await.unwrap();
         numbers(&layered, 3).await;

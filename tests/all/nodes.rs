@@ -253,10 +253,11 @@ async fn a_redis_that_forgets_everything_is_told_to_every_subscriber() {
 #[tokio::test]
 async fn what_a_failover_loses_is_told_and_nothing_is_repeated() {
     let mut redis = RedisServer::start_with(&["--save", ""]).await;
-    let hub = node(&redis).await;
-    hub.publish("other", "").await;
     // The clock does not tell the next id from one before.
-    redis.run(&["hset", "{herald}:state", "head", "99999999999999-0"]).await;
+    let ahead = "99999999999999-0";
+    let state = ["format", "1", "head", ahead, "floor", ahead, "bytes", "0"];
+    redis.run(&[["hset", "{herald}:state"].as_slice(), &state].concat()).await;
+    let hub = node(&redis).await;
     let mut stream = hub.subscribe("/events/demo").await;
     let kept = hub.publish("demo", "kept").await;
     assert_eq!(kept, "99999999999999-1");
@@ -278,6 +279,33 @@ async fn what_a_failover_loses_is_told_and_nothing_is_repeated() {
     assert_eq!(gap(told), json!({ "after": lost, "oldest": next }));
     assert_eq!(resumed.data().await, "next");
     assert_eq!(hub.resume("/events/demo", &kept).await.data().await, "next");
+}
+
+#[tokio::test]
+async fn what_a_failover_loses_before_a_node_has_read_it_is_told_there_too() {
+    let mut redis = RedisServer::start_with(&["--save", ""]).await;
+    let cable = Cable::to(redis.port()).await;
+    let quick = node(&redis).await;
+    let late = Hub::start_with(&["--journal", &format!("redis://127.0.0.1:{}", cable.port)]).await;
+    let mut streams = [quick.subscribe("/events/demo").await, late.subscribe("/events/demo").await];
+    let kept = quick.publish("demo", "kept").await;
+    for stream in &mut streams {
+        assert_eq!(stream.data().await, "kept");
+    }
+    redis.run(&["save"]).await;
+    cable.hang();
+    let lost = quick.publish("demo", "lost").await;
+    assert_eq!(streams[0].data().await, "lost");
+    redis.restart().await;
+    cable.cut();
+    until(async || is_ready(&quick).await && is_ready(&late).await).await;
+    quick.publish("demo", "next").await;
+    for (stream, last) in streams.iter_mut().zip([&lost, &kept]) {
+        let told = stream.next().await;
+        assert_eq!(told.id.as_ref(), Some(&kept));
+        assert_eq!(gap(told)["after"], *last);
+        assert_eq!(stream.data().await, "next", "told once");
+    }
 }
 
 #[tokio::test]

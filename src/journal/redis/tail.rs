@@ -20,7 +20,7 @@ use super::{
 use crate::{
     id::EventId,
     journal::{
-        Entry, JournalError, Lost, News, gauge::Gauge, layered::Layered, reader::Entries,
+        Entry, JournalError, Loss, Lost, News, gauge::Gauge, layered::Layered, reader::Entries,
         recent::Recent,
     },
 };
@@ -147,6 +147,7 @@ impl Tail {
                 if self.find_place().await? {
                     return Ok(());
                 }
+                self.leave_out(Lost { after: newest, upto: after });
             }
             newest = entry.id;
             entries.push(entry);
@@ -176,18 +177,42 @@ impl Tail {
             return Ok(false);
         }
         let floor = self.store().floor().await?;
-        let after = if newest < floor { floor } else { self.last_common(floor).await? };
-        log::warn!(
-            "{} has lost events that this node has seen, or let go of some that it has not: \
-             after={after} upto={newest}",
-            self.store().address()
-        );
-        let lost = Lost { after, upto: newest };
+        if newest < floor {
+            self.lose(Loss::All(floor));
+            return Ok(true);
+        }
+        let lost = Lost { after: self.last_common(floor).await?, upto: newest };
         // Later ids are above what was lost, so that they can be told from it.
         self.has_seen(newest.after());
-        self.losses.add(lost);
-        self.entries.lose(lost);
+        self.lose(Loss::Heard(lost));
         Ok(true)
+    }
+
+    /// Tells of events that Redis has lost before this node could read them: somebody has seen them,
+    /// or their ids would have been given out again.
+    fn leave_out(&self, lost: Lost) {
+        // A loss that was told has brought the ids up to there by itself.
+        if lost.upto > *self.seen.borrow() {
+            self.lose(Loss::Unheard(lost));
+            self.has_seen(lost.upto);
+        }
+    }
+
+    fn lose(&self, loss: Loss) {
+        let what = match loss {
+            Loss::Heard(_) => "has lost events that this node has read",
+            Loss::Unheard(_) => "has lost events before this node could read them",
+            Loss::All(_) => "has let go of all that this node has read, and of more",
+        };
+        let address = self.store().address();
+        match loss.lost() {
+            Some(lost @ Lost { after, upto }) => {
+                log::warn!("{address} {what}: after={after} upto={upto}");
+                self.losses.add(lost);
+            }
+            None => log::warn!("{address} {what}: upto={}", loss.place()),
+        }
+        self.entries.lose(loss);
     }
 
     /// The newest event of this node that is still in the stream, or else the floor.
