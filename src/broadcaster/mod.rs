@@ -73,7 +73,7 @@ pub(crate) struct Broadcaster {
     seat: Seat,
     /// The newest event it has handled.
     head: EventId,
-    /// What was lost last.
+    /// What was lost last: who comes to a new feed may have been placed before.
     lost: Option<Lost>,
     feeds: Slab<Selection>,
     by_selection: HashMap<(Selector, View), FeedKey>,
@@ -132,7 +132,7 @@ impl Broadcaster {
     }
 
     fn open_feed(&mut self, selector: Selector, view: View) -> FeedKey {
-        let feed = Arc::new(Mutex::new(Feed::new(self.head, None)));
+        let feed = Arc::new(Mutex::new(Feed::new(self.head, self.lost)));
         let (for_selection, for_view) = (selector.clone(), view.clone());
         let key = self.feeds.insert(Selection { selector, view, feed, stirred: false });
         self.router.insert(&for_selection, key);
@@ -442,5 +442,28 @@ impl Drop for SeatInFeed {
         if is_empty {
             self.broadcaster.do_send(Release { feed: self.feed_key });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::History, journal::MemoryJournal};
+
+    #[test]
+    fn who_comes_to_a_new_feed_after_a_loss_is_told_of_it() {
+        actix_web::rt::System::new().block_on(async {
+            let journal = MemoryJournal::new(History::default());
+            let broadcaster = Broadcaster::start_on(&journal, Duration::from_secs(15));
+            let id = |number| EventId::new(number, 0);
+            broadcaster.do_send(Lose(Loss::Heard(Lost { after: id(1), upto: id(3) })));
+            let selector = Channel::parse("a").unwrap().into();
+            let seat = broadcaster
+                .send(Register { selector, view: View::All, session: None })
+                .await
+                .unwrap();
+            assert!(!seat.attach(id(2)), "it was placed before the loss");
+            assert!(seat.attach(id(1)));
+        });
     }
 }
