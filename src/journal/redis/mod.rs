@@ -88,8 +88,15 @@ impl RedisJournal {
         // A thread of its own, so that no crowd of subscribers keeps Redis waiting, and the other
         // way round.
         let follow = move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            let Ok(runtime) = runtime else { return };
+            let _end = End;
+            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let error = JournalError::Unavailable(error.to_string());
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
             runtime.block_on(async {
                 let outcome = start(address, history, recent).await;
                 let (journal, work) = match outcome {
@@ -108,6 +115,17 @@ impl RedisJournal {
             .spawn(follow)
             .map_err(|error| JournalError::Unavailable(error.to_string()))?;
         journal.await.unwrap_or(Err(JournalError::Closed))
+    }
+}
+
+/// Says so if the journal's thread dies: it only ends together with its journal.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            log::error!("the journal's thread died; herald has to be started again");
+        }
     }
 }
 
@@ -255,7 +273,9 @@ impl Journal for RedisJournal {
     }
 
     fn is_ready(&self) -> bool {
-        self.is_ready.load(SeqCst) && !self.is_closed.load(SeqCst)
+        // Its thread holds the other end.
+        let is_alive = !self.appender.is_closed();
+        is_alive && self.is_ready.load(SeqCst) && !self.is_closed.load(SeqCst)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
