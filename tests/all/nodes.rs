@@ -77,15 +77,14 @@ async fn a_key_is_good_on_every_node_and_after_a_restart() {
     assert_eq!(receipt, r#"{"id":"own"}"#);
     assert_eq!(publish(&other, "1").await.text().await.unwrap(), receipt);
     assert_eq!(publish(&other, "2").await.status(), 422);
-    let (one_port, other_port) = (one.port, other.port);
+    let port = one.port;
     one.kill().await;
     other.kill().await;
-    let one = Hub::start_on(one_port, &["--journal", &redis.url()]).await;
+    let one = Hub::start_on(port, &["--journal", &redis.url()]).await;
     assert_eq!(publish(&one, "1").await.text().await.unwrap(), receipt);
     assert_eq!(one.kept("/events/demo").await, ["1"]);
     let channel = answered(one.get("/channels/demo")).await;
     assert_eq!((&channel["events"], &channel["last_id"]), (&json!(1), &json!("own")));
-    assert_ne!(one_port, other_port);
 }
 
 /// A node that is started again and again, whatever has happened to it.
@@ -125,7 +124,7 @@ async fn nothing_is_lost_whatever_happens_to_nodes_connections_and_redis() {
     }
     let ports: Vec<_> = nodes.iter().map(|node| node.port).collect();
     let witnesses = Witnesses::start(&ports, 4, 6);
-    for step in 0..60 {
+    for _ in 0..60 {
         let (node, cable) = (fastrand::usize(..3), &cables[fastrand::usize(..3)]);
         match fastrand::u32(..10) {
             0..4 => nodes[node].burn().await,
@@ -141,7 +140,6 @@ async fn nothing_is_lost_whatever_happens_to_nodes_connections_and_redis() {
         // Something must have gone well in between.
         let before = witnesses.acknowledged();
         until(async || witnesses.acknowledged() > before + 3).await;
-        assert!(step < 60);
     }
     for cable in &cables {
         cable.slow_down(Duration::ZERO);
@@ -420,14 +418,11 @@ async fn a_crowd_that_comes_back_to_a_node_reads_redis_once() {
     let hub = node(&redis).await;
     let reads = async || {
         let stats = redis.run(&["info", "commandstats"]).await;
-        let calls = |line: &str| line.split("calls=").nth(1)?.split(',').next()?.parse().ok();
-        stats
-            .lines()
-            .filter(|line| line.starts_with("cmdstat_evalsha:"))
-            .find_map(calls)
-            .unwrap_or(0)
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        let calls = line.split("calls=").nth(1).unwrap().split(',').next().unwrap();
+        calls.parse::<u64>().unwrap()
     };
-    let before: u64 = reads().await;
+    let before = reads().await;
     let path = "/events/demo?limit=2000";
     let first = first.unwrap();
     let streams = join_all((0..300).map(|_| hub.resume(path, &first))).await;
@@ -436,7 +431,7 @@ async fn a_crowd_that_comes_back_to_a_node_reads_redis_once() {
     }
     let reads = reads().await - before;
     // Each is placed by a question of its own, and 2,000 events of 1 KB are some 30 reads.
-    assert!(reads < 500, "{reads} reads for 300 subscribers");
+    assert!((1..500).contains(&reads), "{reads} reads for 300 subscribers");
 }
 
 #[tokio::test]

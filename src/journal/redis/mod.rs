@@ -218,7 +218,7 @@ impl Journal for RedisJournal {
             if let Start::After(LastEventId::Hub(id)) = start
                 && let Some(cursor) = self.losses.place(*id)
             {
-                let gap = Some(gap(&self.entries, selector, view, cursor).await?);
+                let gap = Some(gap_after(&self.entries, selector, view, cursor).await?);
                 return Ok(Placement { cursor, gap });
             }
             reader::place(&self.entries, start, selector, view).await
@@ -239,7 +239,7 @@ impl Journal for RedisJournal {
             let reading = async {
                 match lost {
                     Some(floor) => {
-                        let gap = gap(&entries, &selector, &view, floor).await?;
+                        let gap = gap_after(&entries, &selector, &view, floor).await?;
                         Ok(Reading::Overrun { floor, gap })
                     }
                     None => reader::page(&entries, &selector, &view, after, most).await,
@@ -285,7 +285,7 @@ impl Journal for RedisJournal {
 }
 
 /// What to tell who goes on from `after`, where others were lost.
-async fn gap(
+async fn gap_after(
     entries: &impl Entries,
     selector: &Selector,
     view: &View,
