@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Cable {
 
 #[derive(Default)]
 struct Way {
+    port: AtomicU16,
     delay_millis: AtomicU64,
     connections: AtomicUsize,
     /// So many connections, the first ones, pass nothing on any more.
@@ -38,11 +39,12 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let cuts = watch::Sender::new(0);
-        let way = Arc::<Way>::default();
+        let way = Arc::new(Way { port: port.into(), ..Way::default() });
         let (cut, on_the_way) = (cuts.clone(), way.clone());
         let listening = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 // Where nobody listens, the cable is cut.
+                let port = on_the_way.port.load(SeqCst);
                 let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
                 let (mut cut, way) = (cut.subscribe(), on_the_way.clone());
                 let number = way.connections.fetch_add(1, SeqCst);
@@ -68,6 +70,11 @@ impl Cable {
     /// From now on, each piece takes so long.
     pub(crate) fn slow_down(&self, delay: Duration) {
         self.way.delay_millis.store(delay.as_millis() as u64, SeqCst);
+    }
+
+    /// From now on, new connections lead to another port.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.way.port.store(port, SeqCst);
     }
 
     /// From now on, the connections that there are stay open and pass nothing on.

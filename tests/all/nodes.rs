@@ -1,6 +1,9 @@
 //! Many nodes over one Redis: what an event and a subscriber can rely on, whatever happens to each.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -208,13 +211,40 @@ async fn a_node_on_a_slow_link_catches_up() {
 }
 
 #[tokio::test]
+async fn a_failover_leads_to_the_new_master() {
+    let old = RedisServer::start_with(&["--save", "", "--repl-diskless-sync-delay", "0"]).await;
+    let new = RedisServer::start().await;
+    let cable = Cable::to(old.port()).await;
+    let hub = Hub::start_with(&["--journal", &format!("redis://127.0.0.1:{}", cable.port)]).await;
+    let mut stream = hub.subscribe("/events/demo").await;
+    hub.publish("demo", "before").await;
+    let follow = async |replica: &RedisServer, master: &RedisServer| {
+        replica.run(&["replicaof", "127.0.0.1", &master.port().to_string()]).await
+    };
+    follow(&new, &old).await;
+    until(async || new.run(&["info", "replication"]).await.contains("master_link_status:up")).await;
+    new.run(&["replicaof", "no", "one"]).await;
+    cable.lead_to(new.port());
+    follow(&old, &new).await;
+    until(async || {
+        hub.post("/events/demo", "after").send().await.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    assert_eq!((stream.data().await, stream.data().await), ("before".into(), "after".into()));
+}
+
+#[tokio::test]
 async fn a_redis_that_has_become_a_replica_is_not_followed() {
     let redis = RedisServer::start().await;
     let hub = node(&redis).await;
     let mut stream = hub.subscribe("/events/demo").await;
     redis.run(&["replicaof", "127.0.0.1", "1"]).await;
-    refused(hub.post("/events/demo", "lost"), 503).await;
     until(async || !is_ready(&hub).await).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        refused(hub.post("/events/demo", "lost"), 503).await;
+        assert!(!is_ready(&hub).await, "however often it is asked");
+    }
     redis.run(&["replicaof", "no", "one"]).await;
     until(async || is_ready(&hub).await).await;
     hub.publish("demo", "kept").await;
