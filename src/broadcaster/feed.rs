@@ -76,6 +76,8 @@ struct Slot {
     beat: u64,
     /// Asked to leave when the hub stood there.
     leaving: Option<EventId>,
+    /// Events that it was to read here were lost.
+    has_missed: bool,
     /// What may end it before it leaves by itself.
     session: Option<Arc<Session>>,
     is_over: bool,
@@ -118,8 +120,9 @@ pub(crate) enum Read {
     Parked,
     /// The ring left the cursor behind: read the journal from before this event.
     Behind(EventId),
-    /// The journal has lost events that were read here: ask it how to go on.
-    Cut,
+    /// The journal has lost events that were here: ask it how to go on. It tells who has read them,
+    /// but not who has missed them.
+    Cut { has_missed: bool },
     /// The subscriber has had everything up to `through` and shall leave.
     Leave { through: EventId },
     /// The subscriber's time is up.
@@ -158,6 +161,7 @@ impl Feed {
             leaving: None,
             session,
             is_over: false,
+            has_missed: false,
         })
     }
 
@@ -213,6 +217,7 @@ impl Feed {
     /// Goes on after `after`, for the journal has no more of what was here, and has lost `lost`:
     /// everybody has to ask it where they are.
     pub(crate) fn cut(&mut self, after: EventId, lost: Option<Lost>) {
+        let newest = self.newest;
         self.ring.clear();
         self.ring_bytes = 0;
         (self.complete_from, self.newest) = (after, after);
@@ -220,7 +225,10 @@ impl Feed {
         self.overrun.clear();
         self.joined = None;
         self.beat.position = None;
-        self.subscribers.iter_mut().for_each(|(_, slot)| slot.attached = None);
+        for (_, slot) in &mut self.subscribers {
+            let cursor = slot.attached.take();
+            slot.has_missed |= cursor.is_some_and(|cursor| cursor <= after && after < newest);
+        }
         self.generation += 1;
         self.lost = lost;
     }
@@ -293,12 +301,12 @@ impl Feed {
 
     /// What there is after `cursor`, where subscriber `key` is attached: at most `most` events.
     pub(crate) fn read(&mut self, key: usize, cursor: EventId, most: usize, waker: &Waker) -> Read {
-        let slot = &self.subscribers[key];
+        let slot = &mut self.subscribers[key];
         if slot.is_over {
             return Read::Over;
         }
         if slot.attached.is_none() {
-            return Read::Cut;
+            return Read::Cut { has_missed: std::mem::take(&mut slot.has_missed) };
         }
         debug_assert_eq!(self.subscribers[key].attached, Some(cursor));
         if cursor < self.complete_from {
@@ -505,7 +513,7 @@ mod tests {
     fn what_was_read_of_lost_events_does_not_count_here_any_more() {
         let mut feed = Feed::new(id(0), None);
         let (reader, woken) = parked(&mut feed, 0);
-        let other = feed.enter(None);
+        let (behind, other) = (parked(&mut feed, 0).0, feed.enter(None));
         feed.push(id(1), Bytes::from_static(b"1"));
         feed.push(id(2), Bytes::from_static(b"2"));
         let waker = woken.clone().into();
@@ -515,14 +523,16 @@ mod tests {
         feed.cut(id(1), Some(Lost { after: id(1), upto: id(2) }));
         while wake_one(&mut feed) {}
         assert_eq!(woken.0.load(SeqCst), before + 1);
-        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Cut));
+        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Cut { has_missed: false }));
+        assert!(matches!(feed.read(behind, id(0), 9, &waker), Read::Cut { has_missed: true }));
         assert!(!feed.attach(other, id(2)), "it must not wait for an id above the lost one");
         assert!(feed.attach(reader, id(1)));
         feed.push(id(3), Bytes::from_static(b"3"));
         let read = feed.read(reader, id(1), 9, &waker);
         assert!(matches!(read, Read::Events { through, .. } if through == id(3)));
-        feed.leave(reader);
-        feed.leave(other);
+        for key in [reader, behind, other] {
+            feed.leave(key);
+        }
     }
 
     #[test]
