@@ -8,6 +8,6 @@ local is_kept = is_above(id, floor) and #redis.call("XRANGE", EVENTS, id, id) > 
 local holds = id == floor or is_kept
 local last
 if is_above(before, floor) then
-    last = redis.call("XREVRANGE", EVENTS, "(" .. before, "(" .. floor, "COUNT", 1)[1]
+    last = backwards(EVENTS, "(" .. before, "(" .. floor, 1)[1]
 end
 return {floor, head, holds and 1 or 0, last and last[1] or floor}

@@ -78,12 +78,23 @@ end
 
 -- What is past its age is gone for every reader at once, however long it takes to evict it: the
 -- indexes forget it by themselves.
-if now > MAX_AGE then
+local oldest = redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
+if oldest and parts(oldest[1]) < now - MAX_AGE then
     local before = string.format("%.0f", now - MAX_AGE - 1)
     local old = redis.call("XREVRANGE", EVENTS, before, "-", "COUNT", 1)[1]
-    if old and is_above(old[1], floor) then
+    if is_above(old[1], floor) then
         floor = old[1]
     end
+end
+
+-- XREVRANGE, but where a stream begins after `from` Redis would read all of it to find nothing.
+local function backwards(key, from, to, count)
+    local first = redis.call("XRANGE", key, "-", "+", "COUNT", 1)[1]
+    local excluded, id = string.match(from, "^(%(?)(.+)$")
+    if not first or is_above(first[1], id) or (excluded ~= "" and first[1] == id) then
+        return {}
+    end
+    return redis.call("XREVRANGE", key, from, to, "COUNT", count)
 end
 
 -- Where a range starts that shall not reach below the floor.
@@ -104,7 +115,7 @@ end
 -- Lets go of what is beyond the bounds, and writes the state if it is another than before.
 local function evict(appended)
     for _ = 1, math.max(MAX_EVICT, 2 * (appended or 0)) do
-        local oldest = redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
+        oldest = oldest or redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
         if not oldest then
             break
         end
@@ -127,6 +138,7 @@ local function evict(appended)
         if own then
             unindex(own_key(own))
         end
+        oldest = nil
     end
     if head ~= known[2] or floor ~= known[3] or bytes ~= tonumber(known[4]) then
         redis.call("HSET", STATE, "head", head, "floor", floor, "bytes", bytes)
