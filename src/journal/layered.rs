@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared, WeakShared},
+    future::{BoxFuture, Shared},
 };
 use parking_lot::Mutex;
 
@@ -47,8 +47,7 @@ pub(super) trait Archive: Entries + Clone + 'static {
 /// What is being read of the archive, and what was.
 #[derive(Default)]
 struct Reads {
-    /// Weak: a read that everybody has left is over.
-    under_way: HashMap<Key, WeakShared<ReadFuture>>,
+    under_way: HashMap<Key, Read>,
     spans: HashMap<Selector, Vec<Span>>,
     /// The spans' selectors, oldest first.
     order: VecDeque<Key>,
@@ -58,9 +57,9 @@ struct Reads {
 }
 
 type Key = (Selector, EventId);
-type ReadFuture = BoxFuture<'static, Result<Candidates, JournalError>>;
+type Read = Shared<BoxFuture<'static, Result<Candidates, JournalError>>>;
 
-/// Strikes a read off when it ends, and when it is left before its end.
+/// Strikes a read off, however it ends.
 struct UnderWay {
     reads: Arc<Mutex<Reads>>,
     key: Key,
@@ -97,14 +96,8 @@ impl<A: Archive> Layered<A> {
                 return Ok(found);
             }
             let key = (selector.clone(), after);
-            match reads.under_way.get(&key).and_then(WeakShared::upgrade) {
-                Some(read) => read,
-                None => {
-                    let read = self.read(key.clone(), reads.losses);
-                    reads.under_way.extend(read.downgrade().map(|read| (key, read)));
-                    read
-                }
-            }
+            let losses = reads.losses;
+            reads.under_way.entry(key.clone()).or_insert_with(|| self.read(key, losses)).clone()
         };
         read.await
     }
@@ -116,10 +109,11 @@ impl<A: Archive> Layered<A> {
         self.recent.lose(loss);
     }
 
-    fn read(&self, key: Key, losses: usize) -> Shared<ReadFuture> {
+    fn read(&self, key: Key, losses: usize) -> Read {
         let archive = self.archive.clone();
         let under_way = UnderWay { reads: self.reads.clone(), key };
-        async move {
+        // It comes to its end by itself: who asked for it may have left, or may not look for long.
+        let read = tokio::spawn(async move {
             let UnderWay { reads, key: (selector, after) } = &under_way;
             let found = archive.after(selector, *after).await;
             let mut reads = reads.lock();
@@ -129,9 +123,8 @@ impl<A: Archive> Layered<A> {
                 reads.keep(&under_way.key, candidates);
             }
             found
-        }
-        .boxed()
-        .shared()
+        });
+        async { read.await.unwrap_or(Err(JournalError::Closed)) }.boxed().shared()
     }
 }
 
@@ -337,15 +330,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_all_have_left_is_forgotten() {
-        let (layered, reads, gate) = layered(0);
-        let left = || numbers(&layered, 3).now_or_never();
-        assert_eq!((left(), left()), (None, None));
-        assert!(layered.reads.lock().under_way.is_empty());
-        gate.add_permits(1);
-        numbers(&layered, 3).await;
-        assert!(layered.reads.lock().under_way.is_empty());
-        assert_eq!(reads.load(SeqCst), 3, "each from its beginning");
+    async fn a_read_that_all_have_left_comes_to_its_end() {
+        let (layered, reads, gate) = layered(1);
+        assert_eq!(numbers(&layered, 3).now_or_never(), None);
+        while !layered.reads.lock().under_way.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        drop(gate);
+        assert_eq!(numbers(&layered, 7).await, [8, 9], "and what it found is known");
+        assert_eq!(reads.load(SeqCst), 1);
     }
 
     #[tokio::test]
