@@ -482,7 +482,7 @@ mod tests {
     use crate::{
         config::History,
         event::Event,
-        journal::{Listener, Lost, MemoryJournal, News},
+        journal::{Listener, Loss, MemoryJournal, News},
     };
 
     fn channel(name: &str) -> Channel {
@@ -530,7 +530,7 @@ mod tests {
             true
         }
 
-        fn lose(&self, _: Lost) {}
+        fn lose(&self, _: Loss) {}
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
     hub::{Hub, PublishError},
     id::{EventId, LastEventId, OwnId, WireId},
     journal::{
-        Batch, Entry, IdempotencyKey, Journal, Listener, Lost, MemoryJournal, News, Receipt, Seat,
+        Batch, Entry, IdempotencyKey, Journal, Listener, Loss, MemoryJournal, News, Receipt, Seat,
         Start,
     },
     subscriber::{Subscriber, Subscription},
@@ -128,8 +128,8 @@ impl Listener for Log {
         true
     }
 
-    fn lose(&self, lost: Lost) {
-        panic!("lost {lost:?}");
+    fn lose(&self, loss: Loss) {
+        panic!("{loss:?}");
     }
 }
 

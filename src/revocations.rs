@@ -15,7 +15,7 @@ use crate::{
     channel::Channel,
     event::Event,
     grants::{Session, user_channel},
-    journal::{Entry, Listener, Lost, News},
+    journal::{Entry, Listener, Loss, News},
 };
 
 /// The longest id of a token, in bytes.
@@ -133,7 +133,7 @@ impl Listener for std::sync::Weak<Revocations> {
     }
 
     /// What was revoked stays so.
-    fn lose(&self, _: Lost) {}
+    fn lose(&self, _: Loss) {}
 }
 
 #[cfg(test)]

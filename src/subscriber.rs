@@ -167,7 +167,11 @@ impl Subscriber {
                 self.cursor = next.before();
                 return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
             }
-            Read::Cut => {
+            Read::Cut { has_missed } => {
+                if has_missed {
+                    let gap = frame::gap(&LastEventId::Hub(self.told), None, self.cursor);
+                    self.take(gap, 0, self.cursor, self.cursor);
+                }
                 return (Source::Journal { seat: Some(seat), page: None }, Poll::Ready(()));
             }
             Read::Over => return self.take_leave_early(),

@@ -76,6 +76,8 @@ struct Slot {
     beat: u64,
     /// Asked to leave when the hub stood there.
     leaving: Option<EventId>,
+    /// Events that it was to read here were lost.
+    has_missed: bool,
     /// What may end it before it leaves by itself.
     session: Option<Arc<Session>>,
     is_over: bool,
@@ -118,8 +120,9 @@ pub(crate) enum Read {
     Parked,
     /// The ring left the cursor behind: read the journal from before this event.
     Behind(EventId),
-    /// The journal has lost events that were read here: ask it how to go on.
-    Cut,
+    /// The journal has lost events that were here: ask it how to go on. It tells who has read them,
+    /// but not who has missed them.
+    Cut { has_missed: bool },
     /// The subscriber has had everything up to `through` and shall leave.
     Leave { through: EventId },
     /// The subscriber's time is up.
@@ -127,8 +130,8 @@ pub(crate) enum Read {
 }
 
 impl Feed {
-    /// A feed that will be told of every event after `head`.
-    pub(crate) fn new(head: EventId) -> Self {
+    /// A feed that will be told of every event after `head`; `lost` was lost before.
+    pub(crate) fn new(head: EventId, lost: Option<Lost>) -> Self {
         Self {
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -142,7 +145,7 @@ impl Feed {
             joined: None,
             beat: Beat { number: 0, position: None },
             spans: 0,
-            lost: None,
+            lost,
             next_end: None,
         }
     }
@@ -158,6 +161,7 @@ impl Feed {
             leaving: None,
             session,
             is_over: false,
+            has_missed: false,
         })
     }
 
@@ -210,17 +214,29 @@ impl Feed {
         true
     }
 
-    /// Goes on after what the journal still has: everybody has to ask it where they are.
-    pub(crate) fn cut(&mut self, lost: Lost) {
+    /// Goes on after `after`, for the journal has no more of what was here, and has lost `lost`:
+    /// everybody has to ask it where they are.
+    pub(crate) fn cut(&mut self, after: EventId, lost: Option<Lost>) {
+        let newest = self.newest;
         self.ring.clear();
         self.ring_bytes = 0;
-        (self.complete_from, self.newest) = (lost.after, lost.after);
+        (self.complete_from, self.newest) = (after, after);
         self.caught_up.clear();
         self.overrun.clear();
         self.joined = None;
         self.beat.position = None;
-        self.subscribers.iter_mut().for_each(|(_, slot)| slot.attached = None);
+        for (_, slot) in &mut self.subscribers {
+            let cursor = slot.attached.take();
+            slot.has_missed |= cursor.is_some_and(|cursor| cursor <= after && after < newest);
+        }
         self.generation += 1;
+        self.lost = lost;
+    }
+
+    /// Takes in, in place of events that the journal lost before they came here, the `gap` that
+    /// tells of them.
+    pub(crate) fn leave_out(&mut self, lost: Lost, gap: Bytes) {
+        self.push(lost.upto, gap);
         self.lost = Some(lost);
     }
 
@@ -285,12 +301,12 @@ impl Feed {
 
     /// What there is after `cursor`, where subscriber `key` is attached: at most `most` events.
     pub(crate) fn read(&mut self, key: usize, cursor: EventId, most: usize, waker: &Waker) -> Read {
-        let slot = &self.subscribers[key];
+        let slot = &mut self.subscribers[key];
         if slot.is_over {
             return Read::Over;
         }
         if slot.attached.is_none() {
-            return Read::Cut;
+            return Read::Cut { has_missed: std::mem::take(&mut slot.has_missed) };
         }
         debug_assert_eq!(self.subscribers[key].attached, Some(cursor));
         if cursor < self.complete_from {
@@ -495,26 +511,46 @@ mod tests {
 
     #[test]
     fn what_was_read_of_lost_events_does_not_count_here_any_more() {
-        let mut feed = Feed::new(id(0));
+        let mut feed = Feed::new(id(0), None);
         let (reader, woken) = parked(&mut feed, 0);
-        let other = feed.enter(None);
+        let (behind, other) = (parked(&mut feed, 0).0, feed.enter(None));
         feed.push(id(1), Bytes::from_static(b"1"));
         feed.push(id(2), Bytes::from_static(b"2"));
         let waker = woken.clone().into();
         assert!(matches!(feed.read(reader, id(0), 9, &waker), Read::Events { events: 2, .. }));
         assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Parked));
         let before = woken.0.load(SeqCst);
-        feed.cut(Lost { after: id(1), upto: id(2) });
+        feed.cut(id(1), Some(Lost { after: id(1), upto: id(2) }));
         while wake_one(&mut feed) {}
         assert_eq!(woken.0.load(SeqCst), before + 1);
-        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Cut));
+        assert!(matches!(feed.read(reader, id(2), 9, &waker), Read::Cut { has_missed: false }));
+        assert!(matches!(feed.read(behind, id(0), 9, &waker), Read::Cut { has_missed: true }));
         assert!(!feed.attach(other, id(2)), "it must not wait for an id above the lost one");
         assert!(feed.attach(reader, id(1)));
         feed.push(id(3), Bytes::from_static(b"3"));
         let read = feed.read(reader, id(1), 9, &waker);
         assert!(matches!(read, Read::Events { through, .. } if through == id(3)));
+        for key in [reader, behind, other] {
+            feed.leave(key);
+        }
+    }
+
+    #[test]
+    fn in_place_of_events_that_never_came_stands_a_gap() {
+        let mut feed = Feed::new(id(0), None);
+        let (reader, woken) = parked(&mut feed, 0);
+        feed.push(id(1), Bytes::from_static(b"1"));
+        feed.leave_out(Lost { after: id(1), upto: id(3) }, Bytes::from_static(b"gap"));
+        feed.push(id(4), Bytes::from_static(b"4"));
+        match feed.read(reader, id(0), 9, &woken.into()) {
+            Read::Events { bytes, through, .. } => {
+                assert_eq!((&*bytes, through), (&b"1gap4"[..], id(4)))
+            }
+            other => panic!("{other:?}"),
+        }
+        let ahead = feed.enter(None);
+        assert!(!feed.attach(ahead, id(2)), "it has read on another node what is lost");
         feed.leave(reader);
-        feed.leave(other);
     }
 
     fn parked(feed: &mut Feed, cursor: u64) -> (usize, Arc<Count>) {
@@ -534,7 +570,7 @@ mod tests {
 
     #[test]
     fn a_flush_comes_back_for_who_parked_again_behind_it() {
-        let mut feed = Feed::new(id(0));
+        let mut feed = Feed::new(id(0), None);
         let (first, woken) = parked(&mut feed, 0);
         let (_, second) = parked(&mut feed, 0);
         feed.push(id(1), Bytes::from_static(b"1"));
@@ -549,7 +585,7 @@ mod tests {
 
     #[test]
     fn a_flush_wakes_nobody_twice_for_the_same_news() {
-        let mut feed = Feed::new(id(0));
+        let mut feed = Feed::new(id(0), None);
         let (key, woken) = parked(&mut feed, 0);
         feed.push(id(1), Bytes::from_static(b"1"));
         while wake_one(&mut feed) {}
@@ -561,7 +597,7 @@ mod tests {
 
     #[test]
     fn a_ring_keeps_what_is_needed_and_no_more_than_it_may() {
-        let mut feed = Feed::new(id(0));
+        let mut feed = Feed::new(id(0), None);
         feed.push(id(1), Bytes::from_static(b"for nobody"));
         assert!(feed.ring.is_empty());
         let (key, woken) = parked(&mut feed, 1);
@@ -578,7 +614,7 @@ mod tests {
 
     #[test]
     fn those_at_one_place_share_one_join() {
-        let mut feed = Feed::new(id(0));
+        let mut feed = Feed::new(id(0), None);
         let keys = [parked(&mut feed, 0), parked(&mut feed, 0)];
         feed.push(id(1), Bytes::from_static(b"1"));
         feed.push(id(2), Bytes::from_static(b"2"));
@@ -623,7 +659,7 @@ mod tests {
         fn every_cursor_reads_what_follows_it_or_learns_what_it_missed_first(
             steps in prop::collection::vec(step(), 1..200),
         ) {
-            let mut feed = Feed::new(id(100));
+            let mut feed = Feed::new(id(100), None);
             let mut pushed = vec![];
             let mut newest = 100;
             // Key in the feed, and the last number read.

@@ -8,7 +8,7 @@ use super::SeatInFeed;
 use crate::{
     channel::{Channel, Selector, View},
     grants::Session,
-    journal::{Lost, News},
+    journal::{Loss, News},
 };
 
 /// A subscriber wants to read events of `selector` that `view` shows, as long as its session lasts:
@@ -39,8 +39,8 @@ impl Message for Broadcast {
     type Result = ();
 }
 
-/// The journal has lost events.
-pub(crate) struct Lose(pub(crate) Lost);
+/// Events are gone from the journal.
+pub(crate) struct Lose(pub(crate) Loss);
 
 impl Message for Lose {
     type Result = ();

@@ -26,8 +26,8 @@ use crate::{
     channel::{Channel, Selector, View},
     frame,
     grants::Session,
-    id::EventId,
-    journal::{Journal, Listener, Lost, News, Seat},
+    id::{EventId, LastEventId},
+    journal::{Journal, Listener, Loss, Lost, News, Seat},
     revocations::Notice,
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Broadcaster {
     seat: Seat,
     /// The newest event it has handled.
     head: EventId,
+    /// What was lost last: who comes to a new feed may have been placed before.
+    lost: Option<Lost>,
     feeds: Slab<Selection>,
     by_selection: HashMap<(Selector, View), FeedKey>,
     router: Router,
@@ -115,6 +117,7 @@ impl Broadcaster {
             Self {
                 seat,
                 head,
+                lost: None,
                 feeds: Slab::new(),
                 by_selection: HashMap::new(),
                 router: Router::default(),
@@ -129,7 +132,7 @@ impl Broadcaster {
     }
 
     fn open_feed(&mut self, selector: Selector, view: View) -> FeedKey {
-        let feed = Arc::new(Mutex::new(Feed::new(self.head)));
+        let feed = Arc::new(Mutex::new(Feed::new(self.head, self.lost)));
         let (for_selection, for_view) = (selector.clone(), view.clone());
         let key = self.feeds.insert(Selection { selector, view, feed, stirred: false });
         self.router.insert(&for_selection, key);
@@ -252,8 +255,8 @@ impl Listener for Addr<Broadcaster> {
         self.connected()
     }
 
-    fn lose(&self, lost: Lost) {
-        self.do_send(Lose(lost));
+    fn lose(&self, loss: Loss) {
+        self.do_send(Lose(loss));
     }
 }
 
@@ -317,11 +320,19 @@ impl Handler<Broadcast> for Broadcaster {
 impl Handler<Lose> for Broadcaster {
     type Result = ();
 
-    fn handle(&mut self, Lose(lost): Lose, ctx: &mut Self::Context) {
-        self.head = lost.after;
+    fn handle(&mut self, Lose(loss): Lose, ctx: &mut Self::Context) {
+        self.head = loss.place();
+        self.lost = loss.lost().or(self.lost);
+        // To who has read up to there, whichever its channels are.
+        let gap = frame::gap(&LastEventId::Hub(self.head), None, self.head);
         let keys: Vec<_> = self.feeds.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.feeds[key].feed.lock().cut(lost);
+            let mut feed = self.feeds[key].feed.lock();
+            match loss {
+                Loss::Unheard(lost) => feed.leave_out(lost, gap.clone()),
+                Loss::Heard(_) | Loss::All(_) => feed.cut(self.head, self.lost),
+            }
+            drop(feed);
             self.stir(key);
         }
         self.flush(ctx);
@@ -431,5 +442,28 @@ impl Drop for SeatInFeed {
         if is_empty {
             self.broadcaster.do_send(Release { feed: self.feed_key });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::History, journal::MemoryJournal};
+
+    #[test]
+    fn who_comes_to_a_new_feed_after_a_loss_is_told_of_it() {
+        actix_web::rt::System::new().block_on(async {
+            let journal = MemoryJournal::new(History::default());
+            let broadcaster = Broadcaster::start_on(&journal, Duration::from_secs(15));
+            let id = |number| EventId::new(number, 0);
+            broadcaster.do_send(Lose(Loss::Heard(Lost { after: id(1), upto: id(3) })));
+            let selector = Channel::parse("a").unwrap().into();
+            let seat = broadcaster
+                .send(Register { selector, view: View::All, session: None })
+                .await
+                .unwrap();
+            assert!(!seat.attach(id(2)), "it was placed before the loss");
+            assert!(seat.attach(id(1)));
+        });
     }
 }

@@ -1,8 +1,8 @@
 //! Where a hub keeps its events.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Arg, Args, Command, builder::TypedValueParser, error::ErrorKind};
 use herald::{
     Hub,
     config::{History, HubConfig, SyncPolicy},
@@ -22,6 +22,7 @@ pub(super) struct JournalArgs {
         env = "HERALD_JOURNAL",
         hide_env_values = true,
         default_value = "memory",
+        value_parser = PlaceParser,
         value_name = "WHERE"
     )]
     journal: Place,
@@ -62,18 +63,34 @@ impl std::fmt::Debug for Url {
     }
 }
 
-impl FromStr for Place {
-    type Err = String;
+/// Does not show what it cannot read, as clap does by itself: it may have a password in it.
+#[derive(Clone)]
+struct PlaceParser;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "memory" => Ok(Self::Memory),
-            #[cfg(feature = "disk")]
-            Some(("disk", path)) if !path.is_empty() => Ok(Self::Disk(path.into())),
-            #[cfg(feature = "redis")]
-            Some(("redis" | "rediss" | "redis+unix", _)) => Ok(Self::Redis(Url(text.into()))),
-            _ => Err("must be memory, disk:PATH, or redis://HOST".into()),
-        }
+impl TypedValueParser for PlaceParser {
+    type Value = Place;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Place, clap::Error> {
+        value.to_str().and_then(place).ok_or_else(|| {
+            let must = "--journal must be memory, disk:PATH, or redis://HOST";
+            command.clone().error(ErrorKind::ValueValidation, must)
+        })
+    }
+}
+
+fn place(text: &str) -> Option<Place> {
+    match text.split_once(':') {
+        None if text == "memory" => Some(Place::Memory),
+        #[cfg(feature = "disk")]
+        Some(("disk", path)) if !path.is_empty() => Some(Place::Disk(path.into())),
+        #[cfg(feature = "redis")]
+        Some(("redis" | "rediss" | "redis+unix", _)) => Some(Place::Redis(Url(text.into()))),
+        _ => None,
     }
 }
 

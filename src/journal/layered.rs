@@ -15,7 +15,7 @@ use futures_util::{
 use parking_lot::Mutex;
 
 use super::{
-    Entry, JournalError, Lost,
+    Entry, JournalError, Loss,
     log::Log,
     reader::{Candidates, Ends, Entries},
     recent::Recent,
@@ -47,16 +47,30 @@ pub(super) trait Archive: Entries + Clone + 'static {
 /// What is being read of the archive, and what was.
 #[derive(Default)]
 struct Reads {
-    under_way: HashMap<(Selector, EventId), Read>,
+    under_way: HashMap<Key, Read>,
     spans: HashMap<Selector, Vec<Span>>,
     /// The spans' selectors, oldest first.
-    order: VecDeque<(Selector, EventId)>,
+    order: VecDeque<Key>,
     bytes: usize,
     /// How often it was all forgotten.
     losses: usize,
 }
 
+type Key = (Selector, EventId);
 type Read = Shared<BoxFuture<'static, Result<Candidates, JournalError>>>;
+
+/// Strikes a read off, however it ends.
+struct UnderWay {
+    reads: Arc<Mutex<Reads>>,
+    key: Key,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // It may be another's by now, which is then read twice.
+        self.reads.lock().under_way.remove(&self.key);
+    }
+}
 
 /// All entries of a selection above `after`, up to where they are known.
 struct Span {
@@ -89,24 +103,28 @@ impl<A: Archive> Layered<A> {
     }
 
     /// Forgets what was read before entries were lost.
-    pub(super) fn lose(&self, lost: Lost) {
+    pub(super) fn lose(&self, loss: Loss) {
         let mut reads = self.reads.lock();
         *reads = Reads { losses: reads.losses + 1, ..Reads::default() };
-        self.recent.lose(lost);
+        self.recent.lose(loss);
     }
 
-    fn read(&self, (selector, after): (Selector, EventId), losses: usize) -> Read {
-        let (archive, reads) = (self.archive.clone(), self.reads.clone());
-        async move {
-            let found = archive.after(&selector, after).await;
+    fn read(&self, key: Key, losses: usize) -> Read {
+        let archive = self.archive.clone();
+        let under_way = UnderWay { reads: self.reads.clone(), key };
+        // It comes to its end by itself: who asked for it may have left, or may not look for long.
+        let read = tokio::spawn(async move {
+            let UnderWay { reads, key: (selector, after) } = &under_way;
+            let found = archive.after(selector, *after).await;
             let mut reads = reads.lock();
-            if reads.losses == losses {
-                reads.finish((selector, after), &found);
+            if let Ok(candidates) = &found
+                && reads.losses == losses
+            {
+                reads.keep(&under_way.key, candidates);
             }
             found
-        }
-        .boxed()
-        .shared()
+        });
+        async { read.await.unwrap_or(Err(JournalError::Closed)) }.boxed().shared()
     }
 }
 
@@ -129,17 +147,15 @@ impl Reads {
         })
     }
 
-    fn finish(&mut self, key: (Selector, EventId), found: &Result<Candidates, JournalError>) {
-        self.under_way.remove(&key);
-        let Ok(candidates) = found else { return };
+    fn keep(&mut self, (selector, after): &Key, candidates: &Candidates) {
         // Where something is gone from it, it is to be told each time.
-        if candidates.floor > key.1 {
+        if candidates.floor > *after {
             return;
         }
-        let span = Span { after: key.1, candidates: candidates.clone() };
+        let span = Span { after: *after, candidates: candidates.clone() };
         self.bytes += span.bytes();
-        self.spans.entry(key.0.clone()).or_default().push(span);
-        self.order.push_back(key);
+        self.spans.entry(selector.clone()).or_default().push(span);
+        self.order.push_back((selector.clone(), *after));
         while self.bytes > MAX_BYTES {
             self.forget_oldest();
         }
@@ -314,6 +330,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_read_that_all_have_left_comes_to_its_end() {
+        let (layered, reads, gate) = layered(1);
+        assert_eq!(numbers(&layered, 3).now_or_never(), None);
+        while !layered.reads.lock().under_way.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        drop(gate);
+        assert_eq!(numbers(&layered, 7).await, [8, 9], "and what it found is known");
+        assert_eq!(reads.load(SeqCst), 1);
+    }
+
+    #[tokio::test]
     async fn what_was_read_before_a_loss_is_read_again() {
         let (layered, reads, gate) = layered(0);
         let early = tokio::spawn({
@@ -323,7 +351,7 @@ mod tests {
         while reads.load(SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
-        layered.lose(Lost { after: id(5), upto: id(9) });
+        layered.lose(Loss::All(id(9)));
         gate.add_permits(1);
         early.await.unwrap();
         numbers(&layered, 3).await;

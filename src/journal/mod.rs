@@ -51,7 +51,7 @@ pub(crate) use memory::MemoryJournal;
 #[cfg(feature = "redis")]
 pub(crate) use redis::RedisJournal;
 use sequencer::Sequencer;
-pub(crate) use sequencer::{Listener, Lost, News, Seat};
+pub(crate) use sequencer::{Listener, Loss, Lost, News, Seat};
 
 /// The longest idempotency key, in bytes.
 pub(crate) const MAX_KEY_BYTES: usize = 256;
@@ -76,7 +76,8 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// listener that is gone is forgotten.
 ///
 /// A store that loses events it had acknowledged, as a Redis that fails over may, has its listeners
-/// told in between, and `page` tells the subscribers that have read of them.
+/// told in between, those too that had not heard of them yet; and `page` tells the subscribers that
+/// have read of them. Who comes with an earlier id and reads past them in pages is not told.
 ///
 /// # While the store is away
 /// `append` fails, so that its caller can say so; `place` and `page` wait for a while, and for a

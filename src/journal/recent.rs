@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
-    Entry, JournalError, Kept, Listener, Lost, News, Seat, Sequencer,
+    Entry, JournalError, Kept, Listener, Loss, News, Seat, Sequencer,
     gauge::Gauge,
     log::Log,
     now_millis,
@@ -62,10 +62,10 @@ impl Recent {
     }
 
     /// Forgets what is lost, and tells the listeners.
-    pub(super) fn lose(&self, lost: Lost) {
+    pub(super) fn lose(&self, loss: Loss) {
         let mut inner = self.0.lock();
-        inner.log.cut(lost.after);
-        inner.sequencer.dispatch_loss(lost);
+        inner.log.cut(loss.place());
+        inner.sequencer.dispatch_loss(loss);
     }
 
     pub(super) fn channels(

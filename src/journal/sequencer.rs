@@ -34,16 +34,45 @@ pub(crate) trait Listener: Send {
     /// Takes news in, without waiting. `false` if the listener is gone.
     fn hear(&self, news: News) -> bool;
 
-    /// Is told, between two news, that events are lost which it has heard of.
-    fn lose(&self, lost: Lost);
+    /// Is told, between two news, of events that are gone.
+    fn lose(&self, loss: Loss);
 }
 
-/// Events that a journal had, and has no more: its store has lost them.
+/// Events that a journal had, and has no more: what a listener is told of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// They are the last that it has heard of: it goes on before them.
+    Heard(Lost),
+    /// They are the next that it would have heard of.
+    Unheard(Lost),
+    /// All up to here, and with them all that it has heard of.
+    All(EventId),
+}
+
+impl Loss {
+    /// From where it goes on.
+    pub(crate) fn place(self) -> EventId {
+        match self {
+            Self::Heard(lost) | Self::Unheard(lost) => lost.after,
+            Self::All(upto) => upto,
+        }
+    }
+
+    /// What is lost of what follows that place.
+    pub(crate) fn lost(self) -> Option<Lost> {
+        match self {
+            Self::Heard(lost) | Self::Unheard(lost) => Some(lost),
+            Self::All(_) => None,
+        }
+    }
+}
+
+/// Events that a journal's store has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lost {
-    /// What follows this is lost: it goes on from here.
+    /// What follows this is lost.
     pub(crate) after: EventId,
-    /// Up to the last that was heard of.
+    /// Up to here.
     pub(crate) upto: EventId,
 }
 
@@ -87,8 +116,8 @@ impl Sequencer {
     }
 
     /// Tells every listener of a loss.
-    pub(super) fn dispatch_loss(&self, lost: Lost) {
-        self.listeners.iter().for_each(|(listener, _)| listener.lose(lost));
+    pub(super) fn dispatch_loss(&self, loss: Loss) {
+        self.listeners.iter().for_each(|(listener, _)| listener.lose(loss));
     }
 
     /// The gauge, to be waited on without the lock over the sequencer.

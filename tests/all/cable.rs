@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -20,8 +20,18 @@ pub(crate) struct Cable {
     pub(crate) port: u16,
     /// Counts the cuts.
     cuts: watch::Sender<usize>,
-    delay_millis: Arc<AtomicU64>,
+    /// What happens on the way.
+    way: Arc<Way>,
     listening: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Way {
+    port: AtomicU16,
+    delay_millis: AtomicU64,
+    connections: AtomicUsize,
+    /// So many connections, the first ones, pass nothing on any more.
+    hung: AtomicUsize,
 }
 
 impl Cable {
@@ -29,25 +39,27 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let cuts = watch::Sender::new(0);
-        let delay_millis = Arc::new(AtomicU64::new(0));
-        let (cut, delay) = (cuts.clone(), delay_millis.clone());
+        let way = Arc::new(Way { port: port.into(), ..Way::default() });
+        let (cut, on_the_way) = (cuts.clone(), way.clone());
         let listening = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 // Where nobody listens, the cable is cut.
+                let port = on_the_way.port.load(SeqCst);
                 let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
-                let (mut cut, delay) = (cut.subscribe(), delay.clone());
+                let (mut cut, way) = (cut.subscribe(), on_the_way.clone());
+                let number = way.connections.fetch_add(1, SeqCst);
                 tokio::spawn(async move {
                     let ((near_in, near_out), (far_in, far_out)) =
                         (near.into_split(), far.into_split());
                     tokio::select! {
-                        () = pass(near_in, far_out, &delay) => {}
-                        () = pass(far_in, near_out, &delay) => {}
+                        () = pass(near_in, far_out, &way, number) => {}
+                        () = pass(far_in, near_out, &way, number) => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { port: own_port, cuts, delay_millis, listening }
+        Self { port: own_port, cuts, way, listening }
     }
 
     /// Ends all connections that there are.
@@ -57,18 +69,32 @@ impl Cable {
 
     /// From now on, each piece takes so long.
     pub(crate) fn slow_down(&self, delay: Duration) {
-        self.delay_millis.store(delay.as_millis() as u64, SeqCst);
+        self.way.delay_millis.store(delay.as_millis() as u64, SeqCst);
+    }
+
+    /// From now on, new connections lead to another port.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.way.port.store(port, SeqCst);
+    }
+
+    /// From now on, the connections that there are stay open and pass nothing on.
+    pub(crate) fn hang(&self) {
+        self.way.hung.store(self.way.connections.load(SeqCst), SeqCst);
     }
 }
 
 async fn pass(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    delay: &AtomicU64,
+    way: &Way,
+    number: usize,
 ) {
     let mut piece = vec![0; 16 * 1024];
     while let Ok(len @ 1..) = from.read(&mut piece).await {
-        tokio::time::sleep(Duration::from_millis(delay.load(SeqCst))).await;
+        tokio::time::sleep(Duration::from_millis(way.delay_millis.load(SeqCst))).await;
+        if number < way.hung.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if to.write_all(&piece[..len]).await.is_err() {
             break;
         }

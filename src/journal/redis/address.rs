@@ -1,16 +1,24 @@
 //! Where a Redis is, and under which key; nothing that is shown has the password.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use redis::{Client, IntoConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError,
+    aio::MultiplexedConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
 
 use crate::journal::JournalError;
 
 /// The key, unless another is given.
 const DEFAULT_KEY: &str = "herald";
 
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that acknowledges nothing for so long is gone, whether or not it was asked anything.
+const SILENCE: Duration = Duration::from_secs(5);
+
 pub(super) struct Address {
-    pub(super) client: Client,
+    client: Client,
     /// In braces, so that all keys are in one slot of a cluster.
     pub(super) prefix: String,
     shown: String,
@@ -35,9 +43,28 @@ impl Address {
         }
         let info = url.into_connection_info().map_err(unavailable)?;
         let shown = format!("redis {}, key {key}", info.addr());
-        let client = Client::open(info).map_err(unavailable)?;
+        let client = Client::open(info.set_tcp_settings(tcp())).map_err(unavailable)?;
         Ok(Self { client, prefix: format!("{{{key}}}:"), shown })
     }
+
+    /// Makes a connection whose answers may take `patience` each.
+    pub(super) async fn connect(
+        &self,
+        patience: Duration,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+            .set_response_timeout(Some(patience));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+fn tcp() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 5);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(SILENCE);
+    tcp
 }
 
 fn unavailable(error: impl fmt::Display) -> JournalError {

@@ -5,6 +5,7 @@
 
 mod address;
 mod append;
+mod connection;
 mod entry;
 mod losses;
 mod store;
@@ -87,8 +88,15 @@ impl RedisJournal {
         // A thread of its own, so that no crowd of subscribers keeps Redis waiting, and the other
         // way round.
         let follow = move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            let Ok(runtime) = runtime else { return };
+            let _end = End;
+            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let error = JournalError::Unavailable(error.to_string());
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
             runtime.block_on(async {
                 let outcome = start(address, history, recent).await;
                 let (journal, work) = match outcome {
@@ -110,6 +118,17 @@ impl RedisJournal {
     }
 }
 
+/// Says so if the journal's thread dies: it only ends together with its journal.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            log::error!("the journal's thread died; herald has to be started again");
+        }
+    }
+}
+
 /// The journal, and what its thread has to do as long as it is there.
 async fn start(
     address: Address,
@@ -119,9 +138,15 @@ async fn start(
     let (sender, seen) = watch::channel(EventId::MIN);
     let sender = Arc::new(sender);
     let max_age = history.age;
-    let store = Store::new(address, history, seen)?;
-    store.wait_until_it_answers().await?;
-    let (entries, before) = store.last_entries(bounds.bytes).await?;
+    let store = Store::new(address, history, seen);
+    let (entries, before) = loop {
+        store.wait_until_it_answers().await?;
+        tokio::select! {
+            newest = store.last_entries(bounds.bytes) => break newest?,
+            // Nobody else connects yet.
+            _ = store.connection().is_cut() => {}
+        }
+    };
     let recent = Recent::new(bounds, before);
     recent.take(&News::from_iter(entries));
     sender.send_replace(recent.newest());
@@ -193,7 +218,7 @@ impl Journal for RedisJournal {
             if let Start::After(LastEventId::Hub(id)) = start
                 && let Some(cursor) = self.losses.place(*id)
             {
-                let gap = Some(gap(&self.entries, selector, view, cursor).await?);
+                let gap = Some(gap_after(&self.entries, selector, view, cursor).await?);
                 return Ok(Placement { cursor, gap });
             }
             reader::place(&self.entries, start, selector, view).await
@@ -214,7 +239,7 @@ impl Journal for RedisJournal {
             let reading = async {
                 match lost {
                     Some(floor) => {
-                        let gap = gap(&entries, &selector, &view, floor).await?;
+                        let gap = gap_after(&entries, &selector, &view, floor).await?;
                         Ok(Reading::Overrun { floor, gap })
                     }
                     None => reader::page(&entries, &selector, &view, after, most).await,
@@ -248,7 +273,9 @@ impl Journal for RedisJournal {
     }
 
     fn is_ready(&self) -> bool {
-        self.is_ready.load(SeqCst) && !self.is_closed.load(SeqCst)
+        // Its thread holds the other end.
+        let is_alive = !self.appender.is_closed();
+        is_alive && self.is_ready.load(SeqCst) && !self.is_closed.load(SeqCst)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -258,7 +285,7 @@ impl Journal for RedisJournal {
 }
 
 /// What to tell who goes on from `after`, where others were lost.
-async fn gap(
+async fn gap_after(
     entries: &impl Entries,
     selector: &Selector,
     view: &View,

@@ -13,12 +13,15 @@ use redis::{
     ErrorKind, RedisError, Script, ScriptInvocation,
     ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, TryAgain},
     Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::{runtime::Handle, sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     address::Address,
+    connection::Connection,
     entry::{array, id, links, number, text, wire_id},
 };
 use crate::{
@@ -34,32 +37,42 @@ use crate::{
     },
 };
 
-/// How many channels are read by their indexes. A script that reads many keeps others waiting.
-const MAX_CHANNELS: usize = 64;
+/// How many channels are read by their indexes: as many as a subscriber may have. A script that
+/// reads many keeps others waiting, and one that scans the stream keeps them for longer.
+const MAX_CHANNELS: usize = 100;
 /// What is read at once, unless one entry is larger.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long an answer may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many read at once: the others wait here, and not in memory of Redis or for its thread.
+const READERS: usize = 32;
 
 /// How long a reader waits for a Redis that is away before it says so.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE_MILLIS: std::ops::RangeInclusive<u64> = 50..=250;
 
 macro_rules! script {
-    ($name:literal) => {
+    ($name:literal, $flags:literal) => {
         LazyLock::new(|| {
-            Script::new(concat!(include_str!("scripts/prelude.lua"), include_str!($name)))
+            // A script with such a first line is refused as a whole by a replica, which may be
+            // behind, and not only once it writes.
+            let code = concat!(
+                "#!lua",
+                $flags,
+                "\n",
+                include_str!("scripts/prelude.lua"),
+                include_str!($name)
+            );
+            Script::new(code)
         })
     };
 }
 
-static APPEND: LazyLock<Script> = script!("scripts/append.lua");
-static READ: LazyLock<Script> = script!("scripts/read.lua");
-static CARRIERS: LazyLock<Script> = script!("scripts/carriers.lua");
-static ENDS: LazyLock<Script> = script!("scripts/ends.lua");
-static CHANNELS: LazyLock<Script> = script!("scripts/channels.lua");
+static APPEND: LazyLock<Script> = script!("scripts/append.lua", "");
+// Who reads needs no memory to speak of, and lets go of some.
+static READ: LazyLock<Script> = script!("scripts/read.lua", " flags=allow-oom");
+static CARRIERS: LazyLock<Script> = script!("scripts/carriers.lua", " flags=allow-oom");
+static ENDS: LazyLock<Script> = script!("scripts/ends.lua", " flags=allow-oom");
+static CHANNELS: LazyLock<Script> = script!("scripts/channels.lua", " flags=allow-oom");
 
 /// The journal's data in Redis. Cheap to clone.
 #[derive(Clone)]
@@ -67,10 +80,9 @@ pub(super) struct Store(Arc<Inner>);
 
 struct Inner {
     address: Address,
-    connection: ConnectionManager,
-    /// Of the journal's own thread, which is never busy with subscribers.
-    runtime: Handle,
+    connection: Connection,
     history: History,
+    readers: Arc<Semaphore>,
     /// The newest id that this node has seen.
     seen: watch::Receiver<EventId>,
     /// The last floor that Redis told.
@@ -84,28 +96,25 @@ enum Direction {
 }
 
 impl Store {
-    /// Connects when it is first used, and again whenever it has to.
-    pub(super) fn new(
-        address: Address,
-        history: History,
-        seen: watch::Receiver<EventId>,
-    ) -> Result<Self, JournalError> {
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(500))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT));
-        let connection = ConnectionManager::new_lazy_with_config(address.client.clone(), config)
-            .map_err(|error| JournalError::Unavailable(format!("{address}: {error}")))?;
-        let runtime = Handle::current();
-        Ok(Self(Arc::new(Inner {
+    /// Not connected yet.
+    pub(super) fn new(address: Address, history: History, seen: watch::Receiver<EventId>) -> Self {
+        Self(Arc::new(Inner {
             address,
-            connection,
-            runtime,
+            connection: Connection::new(),
             history,
+            readers: Arc::new(Semaphore::new(READERS)),
             seen,
             floor: Mutex::new(EventId::MIN),
-        })))
+        }))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// Connects.
+    pub(super) async fn connect(&self) -> Result<(), RedisError> {
+        self.0.connection.make(&self.0.address).await
     }
 
     /// Waits until there is a Redis that can be used.
@@ -134,11 +143,10 @@ impl Store {
     }
 
     async fn try_it(&self) -> Result<(), RedisError> {
-        // To who has not said its password, only a short command is answered with a good reason.
-        redis::cmd("PING").exec_async(&mut self.0.connection.clone()).await?;
+        self.connect().await?;
         let mut call = self.call(&ENDS);
         call.arg(EventId::MIN.to_string()).arg(EventId::MAX.to_string());
-        self.invoke(call).await.map(drop)
+        self.0.connection.run(call, ()).await.map(drop)
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -170,7 +178,11 @@ impl Store {
                 call.arg(if draft.private { "1" } else { "" });
             }
         }
-        let answer = self.invoke(call).await.map_err(|error| self.unavailable(error))?;
+        let answer = async {
+            self.0.connection.is_made().await?;
+            self.0.connection.run(call, ()).await
+        };
+        let answer = answer.await.map_err(|error| self.unavailable(error))?;
         let mut answers = array(answer).ok_or_else(|| self.strange())?.into_iter();
         let floor = answers.next().and_then(id).ok_or_else(|| self.strange())?;
         self.learn(floor);
@@ -343,9 +355,7 @@ impl Store {
     ) -> Result<Vec<Value>, JournalError> {
         let start = Instant::now();
         loop {
-            let mut call = self.call(script);
-            args(&mut call);
-            match self.invoke(call).await {
+            match self.try_to_read(script, &args).await {
                 Ok(answer) => return array(answer).ok_or_else(|| self.strange()),
                 Err(error) if start.elapsed() > PATIENCE => return Err(self.unavailable(error)),
                 Err(_) => {
@@ -356,12 +366,18 @@ impl Store {
         }
     }
 
-    /// Runs a script to its end, whether or not anybody waits for it.
-    async fn invoke(&self, call: ScriptInvocation<'static>) -> Result<Value, RedisError> {
-        let mut connection = self.0.connection.clone();
-        let answer =
-            self.0.runtime.spawn(async move { call.invoke_async(&mut connection).await }).await;
-        answer.unwrap_or_else(|_| Err((ErrorKind::Client, "the journal is closed").into()))
+    async fn try_to_read(
+        &self,
+        script: &'static Script,
+        args: impl Fn(&mut ScriptInvocation<'static>),
+    ) -> Result<Value, RedisError> {
+        // Without a turn: those behind would have to wait, too.
+        self.0.connection.is_made().await?;
+        // It is never closed.
+        let turn = self.0.readers.clone().acquire_owned().await;
+        let mut call = self.call(script);
+        args(&mut call);
+        self.0.connection.run(call, turn).await
     }
 
     /// A call of a script, with what all take.
@@ -456,5 +472,16 @@ impl Entries for Store {
             })
             .await?;
         Ok(self.candidates(answer)?.entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    #[test]
+    fn as_many_channels_as_a_subscriber_may_have_are_read_by_their_indexes() {
+        assert!(MAX_CHANNELS >= Limits::default().channels);
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Value, aio::MultiplexedConnection};
+use redis::{Value, aio::MultiplexedConnection};
 use tokio::sync::watch;
 
 use super::{
@@ -20,23 +20,22 @@ use super::{
 use crate::{
     id::EventId,
     journal::{
-        Entry, JournalError, Lost, News, gauge::Gauge, layered::Layered, reader::Entries,
+        Entry, JournalError, Loss, Lost, News, gauge::Gauge, layered::Layered, reader::Entries,
         recent::Recent,
     },
 };
 
-/// The most entries that are read at once.
+/// The most entries that are read at once; fewer after they have not come in time.
 const MOST: usize = 128;
 /// How long Redis waits for an entry before it answers that there is none.
 const BLOCK: Duration = Duration::from_secs(5);
 /// How much longer that may take.
 const SLACK: Duration = Duration::from_secs(3);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to wait before the next connection: longer each time, and at random, for other nodes
 /// come back at the same time.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Tail {
     pub(super) entries: Layered<Store>,
@@ -50,10 +49,11 @@ pub(super) struct Tail {
 impl Tail {
     /// Follows the stream for ever, whatever happens to Redis.
     pub(super) async fn run(self) -> Infallible {
-        let mut pause = MIN_PAUSE;
+        let (mut pause, mut most) = (MIN_PAUSE, MOST);
         let mut told = String::new();
         loop {
-            let Err(error) = self.follow().await;
+            let Err(error) = self.connect_and_follow(&mut most).await;
+            self.store().connection().give_up();
             if self.is_ready.swap(false, SeqCst) {
                 pause = MIN_PAUSE;
                 told.clear();
@@ -68,20 +68,32 @@ impl Tail {
         }
     }
 
-    async fn follow(&self) -> Result<Infallible, JournalError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            .set_response_timeout(Some(BLOCK + SLACK));
-        let client = &self.store().address().client;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connection.map_err(|error| self.store().unavailable(error))?;
+    async fn connect_and_follow(&self, most: &mut usize) -> Result<Infallible, JournalError> {
+        let store = self.store();
+        let connection = store.address().connect(BLOCK + SLACK).await;
+        let mut connection = connection.map_err(|error| store.unavailable(error))?;
+        store.connect().await.map_err(|error| store.unavailable(error))?;
+        tokio::select! {
+            ended = self.follow(&mut connection, most) => ended,
+            error = store.connection().is_cut() => Err(store.unavailable(error)),
+        }
+    }
+
+    async fn follow(
+        &self,
+        connection: &mut MultiplexedConnection,
+        most: &mut usize,
+    ) -> Result<Infallible, JournalError> {
         // What was there may be gone.
         self.find_place().await?;
         self.is_ready.store(true, SeqCst);
         log::info!("following {}", self.store().address());
         loop {
             self.gauge.room().await;
-            let links = self.read(&mut connection).await?;
+            let links = self.read(connection, *most).await;
+            // Slowly back to more, for too much costs a timeout and a new connection.
+            *most = if links.is_ok() { (*most + 1).min(MOST) } else { (*most / 2).max(1) };
+            let links = links?;
             if links.is_empty() {
                 // Events grow too old while nobody publishes.
                 self.store().floor().await?;
@@ -102,10 +114,11 @@ impl Tail {
     async fn read(
         &self,
         connection: &mut MultiplexedConnection,
+        most: usize,
     ) -> Result<Vec<Link>, JournalError> {
         let answer = redis::cmd("XREAD")
             .arg("COUNT")
-            .arg(MOST)
+            .arg(most)
             .arg("BLOCK")
             .arg(BLOCK.as_millis() as u64)
             .arg("STREAMS")
@@ -134,6 +147,7 @@ impl Tail {
                 if self.find_place().await? {
                     return Ok(());
                 }
+                self.leave_out(Lost { after: newest, upto: after });
             }
             newest = entry.id;
             entries.push(entry);
@@ -163,18 +177,42 @@ impl Tail {
             return Ok(false);
         }
         let floor = self.store().floor().await?;
-        let after = if newest < floor { floor } else { self.last_common(floor).await? };
-        log::warn!(
-            "{} has lost events that this node has seen, or let go of some that it has not: \
-             after={after} upto={newest}",
-            self.store().address()
-        );
-        let lost = Lost { after, upto: newest };
+        if newest < floor {
+            self.lose(Loss::All(floor));
+            return Ok(true);
+        }
+        let lost = Lost { after: self.last_common(floor).await?, upto: newest };
         // Later ids are above what was lost, so that they can be told from it.
         self.has_seen(newest.after());
-        self.losses.add(lost);
-        self.entries.lose(lost);
+        self.lose(Loss::Heard(lost));
         Ok(true)
+    }
+
+    /// Tells of events that Redis has lost before this node could read them: somebody has seen them,
+    /// or their ids would have been given out again.
+    fn leave_out(&self, lost: Lost) {
+        // A loss that was told has brought the ids up to there by itself.
+        if lost.upto > *self.seen.borrow() {
+            self.lose(Loss::Unheard(lost));
+            self.has_seen(lost.upto);
+        }
+    }
+
+    fn lose(&self, loss: Loss) {
+        let what = match loss {
+            Loss::Heard(_) => "has lost events that this node has read",
+            Loss::Unheard(_) => "has lost events before this node could read them",
+            Loss::All(_) => "has let go of all that this node has read, and of more",
+        };
+        let address = self.store().address();
+        match loss.lost() {
+            Some(lost @ Lost { after, upto }) => {
+                log::warn!("{address} {what}: after={after} upto={upto}");
+                self.losses.add(lost);
+            }
+            None => log::warn!("{address} {what}: upto={}", loss.place()),
+        }
+        self.entries.lose(loss);
     }
 
     /// The newest event of this node that is still in the stream, or else the floor.

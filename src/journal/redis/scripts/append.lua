@@ -5,7 +5,12 @@
 -- id or "", and "1" if it is private.
 -- Answers the floor, and for each {"new", the ids…}, {"again", the ids on the wire…} or {"reused"}.
 local receipt_age = ARGV[5]
-local expiry = string.format("%.0f", MAX_AGE + 60000)
+local appended = 0
+
+-- When keys go by themselves whose last event has this id: some time after it is too old.
+local function expiry(id)
+    return string.format("%.0f", parts(id) + MAX_AGE + 60000)
+end
 
 -- What is known of a publication that came before.
 local function earlier(receipt_key, fingerprint)
@@ -26,13 +31,14 @@ end
 
 local function append(channels, body, cost, own, private)
     local id = following(head)
+    local expires_at = expiry(id)
     -- The id before tells who reads on whether something is missing in between.
     local entry = {"channels", channels, "body", body, "cost", cost, "after", head}
     if own ~= "" then
         entry[#entry + 1] = "own"
         entry[#entry + 1] = own
         redis.call("XADD", own_key(own), id, "-", "")
-        redis.call("PEXPIRE", own_key(own), expiry)
+        redis.call("PEXPIREAT", own_key(own), expires_at)
     end
     if private == "1" then
         entry[#entry + 1] = "private"
@@ -41,10 +47,11 @@ local function append(channels, body, cost, own, private)
     redis.call("XADD", EVENTS, id, unpack(entry))
     for name in string.gmatch(channels, "[^\n]+") do
         redis.call("XADD", channel_key(name), id, "own", own)
-        redis.call("PEXPIRE", channel_key(name), expiry)
+        redis.call("PEXPIREAT", channel_key(name), expires_at)
         redis.call("ZADD", CHANNELS, 0, name)
     end
     head = id
+    appended = appended + 1
     length = length + 1
     bytes = bytes + tonumber(cost)
     return id
@@ -73,8 +80,8 @@ while at <= #ARGV do
     end
     at = last + 1
 end
-redis.call("PEXPIRE", EVENTS, expiry)
-redis.call("PEXPIRE", CHANNELS, expiry)
-evict()
+redis.call("PEXPIREAT", EVENTS, expiry(head))
+redis.call("PEXPIREAT", CHANNELS, expiry(head))
+evict(appended)
 answer[1] = floor
 return answer

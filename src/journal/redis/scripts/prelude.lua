@@ -8,7 +8,8 @@ local PREFIX = string.sub(EVENTS, 1, -#"events" - 1)
 local SEEN = ARGV[1]
 local MAX_EVENTS, MAX_BYTES, MAX_AGE = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local FORMAT = "1"
--- How many events are evicted in one go, so that nobody has to wait for long.
+-- How many events are evicted in one go, so that nobody has to wait for long. Who appends more
+-- evicts more: the stream must not grow for ever.
 local MAX_EVICT = 1000
 
 local function parts(id)
@@ -75,6 +76,33 @@ if length == 0 then
     floor, bytes = head, 0
 end
 
+-- What is past its age is gone for every reader at once, however long it takes to evict it: the
+-- indexes forget it by themselves.
+local oldest = redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
+if oldest and parts(oldest[1]) < now - MAX_AGE then
+    local before = string.format("%.0f", now - MAX_AGE - 1)
+    local old = redis.call("XREVRANGE", EVENTS, before, "-", "COUNT", 1)[1]
+    if is_above(old[1], floor) then
+        floor = old[1]
+    end
+end
+
+-- XREVRANGE, but where a stream begins after `from` Redis would read all of it to find nothing.
+local function backwards(key, from, to, count)
+    local first = redis.call("XRANGE", key, "-", "+", "COUNT", 1)[1]
+    local excluded, id = string.match(from, "^(%(?)(.+)$")
+    if not first or is_above(first[1], id) or (excluded ~= "" and first[1] == id) then
+        return {}
+    end
+    return redis.call("XREVRANGE", key, from, to, "COUNT", count)
+end
+
+-- Where a range starts that shall not reach below the floor.
+local function above_floor(id)
+    return is_above(id, floor) and id or "(" .. floor
+end
+
+-- Lets an index forget what is not above the floor; tells whether nothing is left of it.
 local function unindex(key)
     local ms, n = parts(floor)
     redis.call("XTRIM", key, "MINID", joined(ms, n + 1))
@@ -85,20 +113,22 @@ local function unindex(key)
 end
 
 -- Lets go of what is beyond the bounds, and writes the state if it is another than before.
-local function evict()
-    for _ = 1, MAX_EVICT do
-        local oldest = redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
+local function evict(appended)
+    for _ = 1, math.max(MAX_EVICT, 2 * (appended or 0)) do
+        oldest = oldest or redis.call("XRANGE", EVENTS, "-", "+", "COUNT", 1)[1]
         if not oldest then
             break
         end
-        local is_over = length > MAX_EVENTS or (length > 1 and bytes > MAX_BYTES)
-        if not is_over and parts(oldest[1]) >= now - MAX_AGE then
-            break
+        if is_above(oldest[1], floor) then
+            local is_over = length > MAX_EVENTS or (length > 1 and bytes > MAX_BYTES)
+            if not is_over then
+                break
+            end
+            floor = oldest[1]
         end
-        floor = oldest[1]
         length = length - 1
         bytes = bytes - tonumber(field(oldest, "cost"))
-        redis.call("XDEL", EVENTS, floor)
+        redis.call("XDEL", EVENTS, oldest[1])
         for name in string.gmatch(field(oldest, "channels"), "[^\n]+") do
             if unindex(channel_key(name)) then
                 redis.call("ZREM", CHANNELS, name)
@@ -108,6 +138,7 @@ local function evict()
         if own then
             unindex(own_key(own))
         end
+        oldest = nil
     end
     if head ~= known[2] or floor ~= known[3] or bytes ~= tonumber(known[4]) then
         redis.call("HSET", STATE, "head", head, "floor", floor, "bytes", bytes)

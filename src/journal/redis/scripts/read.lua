@@ -6,7 +6,17 @@
 evict()
 local direction, first, last = ARGV[5], ARGV[6], ARGV[7]
 local most, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-local range = direction == "up" and "XRANGE" or "XREVRANGE"
+if direction == "up" then
+    first = above_floor(first)
+else
+    last = above_floor(last)
+end
+local function range(key, from, count)
+    if direction == "up" then
+        return redis.call("XRANGE", key, from, last, "COUNT", count)
+    end
+    return backwards(key, from, last, count)
+end
 local answer = {floor, head, ""}
 local size = 0
 
@@ -25,7 +35,7 @@ if #ARGV == 9 then
     local few = 4
     local from = first
     while true do
-        local entries = redis.call(range, EVENTS, from, last, "COUNT", few)
+        local entries = range(EVENTS, from, few)
         for _, entry in ipairs(entries) do
             if not take(entry) then
                 return answer
@@ -50,7 +60,7 @@ local function is_before(id, other)
     return is_above(id, other)
 end
 for i = 10, #ARGV do
-    local found = redis.call(range, channel_key(ARGV[i]), first, last, "COUNT", each)
+    local found = range(channel_key(ARGV[i]), first, each)
     for _, entry in ipairs(found) do
         if not is_known[entry[1]] then
             is_known[entry[1]] = true
