@@ -17,6 +17,7 @@ mod hub;
 mod limits;
 mod mint;
 mod nodes;
+mod parsers;
 mod pipes;
 mod publish;
 mod redis_server;

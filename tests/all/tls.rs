@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::{RecvStream, client::SendRequest};
 use tempfile::TempDir;
 use tokio::{
@@ -346,7 +347,7 @@ async fn a_drain_ends_the_streams_of_http_2() {
 #[tokio::test]
 async fn half_a_handshake_is_given_up_and_keeps_nobody_out() {
     let certificate = Certificate::new();
-    let hub = certificate.hub(&[]).await;
+    let hub = certificate.hub(&["--workers", "1"]).await;
     let publish = async || {
         let mut publish = curl(&certificate.cert(), &hub, "/events/demo");
         // Sooner than they are given up.
@@ -354,15 +355,14 @@ async fn half_a_handshake_is_given_up_and_keeps_nobody_out() {
     };
     publish().await;
     let before = hub.open_files();
-    let mut half_open = Vec::new();
-    for _ in 0..600 {
-        half_open.push(hub.raw([0x16, 0x03, 0x01]).await);
-    }
-    until(async || hub.open_files() >= before + 600).await;
+    let mut half_open = join_all((0..400).map(|_| hub.raw([0x16, 0x03, 0x01]))).await;
+    // More than actix-tls would let begin at a time.
+    until(async || hub.open_files() >= before + 300).await;
     publish().await;
-    for stream in &mut half_open {
+    join_all(half_open.iter_mut().map(async |stream| {
         let _ = within(stream.read_to_end(&mut Vec::new())).await;
-    }
+    }))
+    .await;
     // Not all that a hub opens is for connections.
     until(async || hub.open_files() <= before + 10).await;
 }
