@@ -77,7 +77,9 @@ pub(crate) const MAX_IDLE_POLLS: u32 = 1_024;
 pub struct Subscriber {
     journal: Arc<dyn Journal>,
     revocations: Arc<Revocations>,
-    subscription: Subscription,
+    selector: Selector,
+    view: View,
+    session: Option<Arc<Session>>,
     source: Source,
     /// Everything up to here has been handed out.
     cursor: EventId,
@@ -119,7 +121,9 @@ impl Subscriber {
     ) -> Self {
         let cursor = placement.cursor;
         let retry = permit.retry();
-        let opening = match (&placement.gap, &subscription.start) {
+        // What else it says is not kept for as long as the stream is there.
+        let Subscription { selector, view, session, start, limit, .. } = subscription;
+        let opening = match (&placement.gap, &start) {
             (Some(gap), Start::After(asked)) => {
                 let position: Option<&dyn std::fmt::Display> = match asked {
                     LastEventId::Impossible(_) => None,
@@ -133,8 +137,10 @@ impl Subscriber {
         Self {
             journal,
             revocations,
-            left: subscription.limit.unwrap_or(usize::MAX),
-            subscription,
+            left: limit.unwrap_or(usize::MAX),
+            selector,
+            view,
+            session,
             source: Source::caught_up_at(cursor, seat),
             cursor,
             told: cursor,
@@ -193,14 +199,14 @@ impl Subscriber {
         page: Option<PageFuture>,
         cx: &mut Context<'_>,
     ) -> (Source, Poll<()>) {
-        let Subscription { selector, view, session, .. } = &self.subscription;
         // Without a seat, nobody else tells it.
         let is_over = seat.as_ref().is_some_and(SeatInFeed::is_over);
-        if is_over || session.as_ref().is_some_and(|session| self.revocations.end(session)) {
+        if is_over || self.session.as_ref().is_some_and(|session| self.revocations.end(session)) {
             return self.take_leave_early();
         }
-        let mut page =
-            page.unwrap_or_else(|| self.journal.page(selector, view, self.cursor, self.left));
+        let mut page = page.unwrap_or_else(|| {
+            self.journal.page(&self.selector, &self.view, self.cursor, self.left)
+        });
         let mut poll = Poll::Ready(());
         match page.as_mut().poll(cx) {
             Poll::Pending => return (Source::Journal { seat, page: Some(page) }, Poll::Pending),
@@ -298,7 +304,8 @@ impl Stream for Subscriber {
 impl std::fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscriber")
-            .field("subscription", &self.subscription)
+            .field("selector", &self.selector)
+            .field("view", &self.view)
             .field("cursor", &self.cursor)
             .field("is_attached", &matches!(self.source, Source::Feed(_)))
             .finish_non_exhaustive()
