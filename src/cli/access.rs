@@ -14,7 +14,7 @@ use herald::{
     http::{Access, Bearer},
 };
 
-use super::{Error, values::Secret};
+use super::{Error, client::tls, values::Secret};
 
 /// The largest set of keys, in bytes.
 const MAX_JWKS_BYTES: usize = 1 << 20;
@@ -190,7 +190,7 @@ fn from_file(path: PathBuf) -> Json {
 }
 
 fn from_url(url: &str) -> Json {
-    let connector = Connector::new().timeout(JWKS_TIMEOUT);
+    let connector = Connector::new().timeout(JWKS_TIMEOUT).rustls_0_23(tls());
     let client = Client::builder().connector(connector).disable_redirects().finish();
     let request = client.get(url).timeout(JWKS_TIMEOUT);
     async move {

@@ -1,12 +1,15 @@
 //! What `publish` and `tail` share: a hub's address, and patience with it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use awc::{
     Client, ClientRequest, ClientResponse,
     error::SendRequestError,
     http::{
-        Method, StatusCode, Uri, Version,
+        Method, StatusCode, Uri,
         header::{HeaderMap, HeaderValue, RETRY_AFTER},
         uri::{Authority, Scheme},
     },
@@ -15,6 +18,8 @@ use bytes::Bytes;
 use clap::Args;
 use futures_util::Stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_native_certs::load_native_certs;
 
 use super::{Error, Failure, values::Secret};
 
@@ -77,8 +82,26 @@ pub(super) fn client() -> Client {
     let connector = awc::Connector::new()
         .timeout(CONNECT_TIMEOUT)
         .handshake_timeout(CONNECT_TIMEOUT)
-        .max_http_version(Version::HTTP_11);
+        .rustls_0_23(tls());
     Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
+}
+
+/// How HTTPS is spoken: with those that this machine trusts, over HTTP/1.1.
+pub(super) fn tls() -> Arc<ClientConfig> {
+    let found = load_native_certs();
+    for error in found.errors {
+        // Who asks for no HTTPS needs none of them.
+        log::debug!("certificates cannot be read: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+    #[expect(clippy::expect_used, reason = "ring speaks all versions that are safe")]
+    let mut config = config.expect("a provider for these versions");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 /// A channel as a path below `/events/`.

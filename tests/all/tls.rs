@@ -168,6 +168,12 @@ async fn herald_publishes_and_follows_over_https() {
     assert!(published.status.success(), "{}", told(&published));
     let followed = trusting(&["tail", "--url", &url, "demo", "--last", "1", "--limit", "1"]).await;
     assert!(text(&followed).contains("hello"), "{}", told(&followed));
+    // Who asks for no HTTPS needs no certificates.
+    let plain = Hub::start().await;
+    let mut publish = crate::tools::herald(&["publish", "--url", &plain.url(""), "demo", "x"]);
+    let publish = publish.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
+    let published = within(publish.output()).await.unwrap();
+    assert!(published.status.success(), "{}", told(&published));
     let strange = run(&["publish", "--url", &url, "--patience", "0s", "demo", "hello"]).await;
     assert!(told(&strange).contains("certificate"), "{}", told(&strange));
 }
