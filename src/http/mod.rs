@@ -21,7 +21,8 @@
 //!     .service(web::scope("/live").configure(http::configure(hub, grants)));
 //! ```
 //!
-//! Streams are then under `/live/events/…`, and the page under `/live/`.
+//! Streams are then under `/live/events/…`, the dashboard under `/live/`, and the modules for pages
+//! under `/live/static/…`.
 //!
 //! What [`server::serve`](crate::server::serve) does around these routes is here the app's:
 //! * to [`drain`](Hub::drain) the hub before its server stops, for streams have no end of their own;
@@ -73,9 +74,9 @@ pub(crate) use cors::cors;
 pub(crate) use local::from_this_machine;
 pub use subscribe::subscribe;
 
-/// Adds herald's routes to an app or a scope, the page at its root included.
+/// Adds herald's routes to an app or a scope, the dashboard at its root included.
 ///
-/// `grants` is asked at each request but the page's what its caller may do: an async function of
+/// `grants` is asked at each request but those for pages and modules what its caller may do: an async function of
 /// any extractors that leave the body alone, such as [`anyone`]. Its errors are answered as they
 /// are; what is not granted gets 403. A stream that has begun is not asked about again: it ends when
 /// the grants do.
@@ -88,7 +89,9 @@ where
     move |app| {
         app.app_data(Data::new(hub))
             .app_data(Grantor::new(grants))
-            .service(at("/").get(assets::index))
+            .service(at("/").get(assets::dashboard))
+            .service(at("/static/{herald_file:.*}").get(assets::file))
+            .service(at("/demo/react").get(assets::react_demo))
             .service(at("/events").get(subscribe::several).post(publish::several))
             .service(at("/events/{herald_channel:.*}").get(subscribe::one).post(publish::one))
             .service(at("/me/events").get(subscribe::mine))

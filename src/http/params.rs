@@ -20,6 +20,9 @@ pub(super) fn channel_in_path(req: &HttpRequest) -> Result<String, Error> {
     Ok(percent_decode_str(encoded).decode_utf8_lossy().into_owned())
 }
 
+/// The segments of a path that name a file.
+pub(super) const FILE: &str = "herald_file";
+
 /// The segment of a path that names a user.
 pub(super) const USER: &str = "herald_user";
 
