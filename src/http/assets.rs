@@ -23,8 +23,17 @@ macro_rules! files {
 static FILES: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
     let files: [(_, &[u8]); _] = files! {
         "index.html"
+        "dashboard/channels.js"
+        "dashboard/charts.js"
         "dashboard/dashboard.css"
+        "dashboard/dom.js"
+        "dashboard/hub.js"
+        "dashboard/json.js"
+        "dashboard/kept.js"
+        "dashboard/log.js"
         "dashboard/main.js"
+        "dashboard/publishing.js"
+        "dashboard/subscription.js"
         "event-stream.js"
         "herald.js"
         "share.js"
