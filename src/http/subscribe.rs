@@ -151,7 +151,7 @@ async fn stream_of(
     subscription: Subscription,
 ) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
-        return Ok(stream::respond(req, ()));
+        return Ok(stream::respond(req, hub, ()));
     }
     let address = match count(req, hub) {
         Ok(address) => address,
@@ -159,7 +159,7 @@ async fn stream_of(
     };
     let subscription = Subscription { address: Some(address), ..subscription };
     match hub.subscribe(subscription).await {
-        Ok(subscriber) => Ok(stream::respond(req, subscriber)),
+        Ok(subscriber) => Ok(stream::respond(req, hub, subscriber)),
         Err(SubscribeError::Revoked) => Err(Error::Revoked),
         Err(error) => refuse(req, hub.admission().retry(), Error::Subscribe(error)),
     }

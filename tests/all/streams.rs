@@ -18,6 +18,17 @@ async fn a_streams_head_keeps_caches_and_buffers_away() {
 }
 
 #[tokio::test]
+async fn a_streams_head_tells_how_often_something_comes() {
+    for (flags, millis) in [(&[][..], "15000"), (&["--ping", "200ms"], "200")] {
+        let hub = Hub::start_with(flags).await;
+        for path in ["/events/demo", "/events?channel=a", "/notifications", "/time"] {
+            let headers = hub.subscribe(path).await.headers;
+            assert_eq!(headers["herald-ping"], millis, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_first_block_tells_a_position_and_no_data() {
     let hub = Hub::start().await;
     let id = hub.publish("other", "x").await;
