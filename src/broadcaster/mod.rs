@@ -302,7 +302,8 @@ impl Handler<Broadcast> for Broadcaster {
             for key in found.drain(..) {
                 let selection = &self.feeds[key];
                 if selection.view.shows(&entry.channels, entry.private) {
-                    selection.feed.lock().push(entry.id, entry.frame.clone());
+                    let frame = entry.frame_for(&selection.selector).into_owned();
+                    selection.feed.lock().push(entry.id, frame);
                     self.stir(key);
                 }
             }
