@@ -83,8 +83,10 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   publish();
 });
-form.addEventListener("input", ({ target }) => {
-  if (target instanceof HTMLInputElement && target.name === "kind") isGuess = false;
+form.addEventListener("input", describe);
+form.addEventListener("click", ({ target }) => {
+  if (!(target instanceof HTMLInputElement) || target.name !== "kind") return;
+  isGuess = false;
   describe();
 });
 data.addEventListener("keydown", (event) => {

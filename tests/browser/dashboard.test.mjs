@@ -188,7 +188,7 @@ test("the form publishes text and JSON, checks it as it is typed, and shows the 
 
   await page.fill("#publish-data", '{"a": 1}');
   assert.ok(await page.isChecked('[name="kind"][value="json"]'));
-  await page.check('[name="kind"][value="json"]');
+  await page.click('[name="kind"][value="json"]');
   await page.fill("#publish-data", '{"a": }');
   await page.waitForSelector("#data-problem.failed");
   assert.equal(await page.evaluate(() => document.getElementById("publish-data").checkValidity()), false);
