@@ -135,10 +135,9 @@ let connection;
 /** Asks for the figures, with the token of now. */
 export function start() {
   connection?.close();
-  const token = currentToken();
-  const mine = (connection = connect(events, {
-    channels: ["herald/stats"], token: token || undefined, share: token || true,
-  }));
+  const token = currentToken() || undefined;
+  // Tabs with tokens may be of several users.
+  const mine = (connection = connect(events, { channels: ["herald/stats"], token, share: !token }));
   mine.on("stats", ({ json }) => {
     const { events, subscribers, latency } = /** @type {Stats} */ (json);
     charts.events.add(events);

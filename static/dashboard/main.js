@@ -41,8 +41,8 @@ function useToken() {
   charts.start();
   channelList.refresh();
   const bell = find("bell", HTMLElement);
-  if (currentToken()) bell.setAttribute("token", currentToken());
-  else bell.removeAttribute("token");
+  bell.toggleAttribute("share", !currentToken());
+  bell.setAttribute("token", currentToken());
   describe();
 }
 
