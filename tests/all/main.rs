@@ -17,6 +17,7 @@ mod hub;
 mod limits;
 mod mint;
 mod nodes;
+mod pages;
 mod parsers;
 mod pipes;
 mod publish;
