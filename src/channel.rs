@@ -43,6 +43,11 @@ impl Channel {
         Self("herald/revocations".into())
     }
 
+    /// The channel of the hub's statistics.
+    pub(crate) fn stats() -> Self {
+        Self("herald/stats".into())
+    }
+
     /// Whether the channel is one of the hub's own, under `herald/`.
     pub(crate) fn is_reserved(&self) -> bool {
         self.0.starts_with(RESERVED)

@@ -3,15 +3,15 @@
 //! Events go through `russe`. The blocks without data are written here: `russe` gives every
 //! message a `data` line, and a block with one is dispatched to the page.
 
-use std::{fmt::Display, time::Duration};
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
-    channel::Channel,
-    event::{Event, GAP},
+    channel::{Channel, Selector},
+    event::{Event, GAP, STATS},
     id::{EventId, LastEventId, WireId},
 };
 
@@ -33,12 +33,22 @@ pub(crate) fn with_id(id: &str, body: &[u8]) -> Bytes {
     [b"id: ", id.as_bytes(), b"\n", body].concat().into()
 }
 
-/// An event that says on which channels it is. No name has a control character, so that each can
-/// stand in a line.
-pub(crate) fn with_channels<'a>(
-    channels: impl Iterator<Item = &'a Channel>,
-    frame: &[u8],
-) -> Bytes {
+/// The frame of an event on `channels` as it goes to those who asked for `selector`: with its
+/// channels, if they shall be shown.
+pub(crate) fn shown_to<'a>(
+    selector: &Selector,
+    channels: &[Channel],
+    frame: &'a Bytes,
+) -> Cow<'a, Bytes> {
+    match selector.shows_channels() {
+        // Of the others they may not even know the names.
+        true => Cow::Owned(with_channels(selector.those_in(channels), frame)),
+        false => Cow::Borrowed(frame),
+    }
+}
+
+/// No name has a control character, so that each can stand in a line.
+fn with_channels<'a>(channels: impl Iterator<Item = &'a Channel>, frame: &[u8]) -> Bytes {
     let mut lines = BytesMut::new();
     for channel in channels {
         lines.extend_from_slice(b"channel: ");
@@ -92,6 +102,17 @@ pub(crate) fn gap(after: &LastEventId, oldest: Option<&WireId>, position: EventI
         event: Some(ByteString::from_static(GAP)),
         retry: None,
         id: Some(position.to_string().into()),
+    })
+}
+
+/// The hub's statistics. They have no id: a client's position stays where it is.
+pub(crate) fn stats(told: &impl Serialize) -> Bytes {
+    encode(russe::Message {
+        // Numbers always serialize.
+        data: serde_json::to_string(told).unwrap_or_else(|_| "{}".into()).into(),
+        event: Some(ByteString::from_static(STATS)),
+        retry: None,
+        id: None,
     })
 }
 

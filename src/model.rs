@@ -37,6 +37,8 @@ use crate::{config::SyncPolicy, journal::DiskJournal};
 
 const CHANNELS: [&str; 5] = ["a", "b", "x/1", "x/2", "x/1/y"];
 const SELECTORS: [&[&str]; 6] = [&["a"], &["b", "a"], &["x/*"], &["**"], &["a", "x/*"], &["x/1/y"]];
+/// An event that is in no journal: it has its channels only where they are shown.
+const TOLD: &str = "event: told\ndata: x\n\n";
 /// So small that it is overrun often; feeds are overrun by large events.
 const KEPT: usize = 24;
 const SIZES: [usize; 3] = [1, 3_000, 90_000];
@@ -69,6 +71,9 @@ enum Step {
         reader: usize,
     },
     Beat,
+    Tell {
+        channel: usize,
+    },
     LoseBroadcaster,
 }
 
@@ -134,6 +139,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..20usize).prop_map(|reader| Step::Disconnect { reader }),
         3 => (0..20usize).prop_map(|reader| Step::Resume { reader }),
         2 => Just(Step::Beat),
+        2 => (0..CHANNELS.len()).prop_map(|channel| Step::Tell { channel }),
         1 => Just(Step::LoseBroadcaster),
     ]
 }
@@ -286,6 +292,10 @@ impl World {
             Step::Resume { reader } => self.resume(reader).await,
             Step::Beat => {
                 self.hub.beat().await;
+                self.let_flush().await;
+            }
+            Step::Tell { channel } => {
+                self.hub.tell(Channel::parse(CHANNELS[channel]).unwrap(), TOLD).await;
                 self.let_flush().await;
             }
             Step::LoseBroadcaster => {
@@ -598,6 +608,16 @@ impl Reader {
                 }
             }
             match (event, data) {
+                ("told", Some(_)) => {
+                    assert_eq!(id, None, "it has no place");
+                    assert_eq!(self.gap_due, None, "a gap comes first");
+                    let told: Vec<_> =
+                        channels.drain(..).map(|name| Channel::parse(name).unwrap()).collect();
+                    let shows_channels = self.selector.shows_channels();
+                    assert_eq!(self.selector.matches(&told), shows_channels);
+                    assert_eq!(told.len(), usize::from(shows_channels));
+                    self.count_one();
+                }
                 ("gap", Some(data)) => self.gap(log, id.unwrap(), data),
                 (_, Some(data)) => {
                     self.event(log, id.unwrap(), data, std::mem::take(&mut channels));
@@ -668,6 +688,10 @@ impl Reader {
         assert_eq!(channels, shown.iter().map(Channel::as_str).collect::<Vec<_>>());
         self.next = expected + 1;
         self.told = entry.id;
+        self.count_one();
+    }
+
+    fn count_one(&mut self) {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(1).expect("more events than the limit");
         }

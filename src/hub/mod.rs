@@ -2,6 +2,7 @@
 
 mod channels;
 mod revoking;
+mod telling;
 
 #[cfg(feature = "disk")]
 use std::path::Path;
@@ -30,6 +31,7 @@ use crate::{
     journal::{Batch, Journal, JournalError, MemoryJournal, Receipt},
     pace::Rates,
     revocations::Revocations,
+    stats::Stats,
     subscriber::{Subscriber, Subscription},
 };
 #[cfg(feature = "disk")]
@@ -47,6 +49,7 @@ struct Core {
     revocations: Arc<Revocations>,
     /// Whether the journal's notices of revocations have been read.
     recalled: OnceCell<()>,
+    stats: Arc<Stats>,
     /// Each worker thread's.
     broadcasters: Mutex<HashMap<ThreadId, Addr<Broadcaster>>>,
 }
@@ -90,14 +93,18 @@ impl Hub {
 
     pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {
         let revocations = Arc::<Revocations>::default();
-        // It has handled what it hears as soon as it has heard it: nobody has to wait for it.
+        let stats = Stats::new();
+        // They have handled what they hear as soon as they have heard it: nobody has to wait for
+        // them.
         drop(journal.join(Box::new(Arc::downgrade(&revocations))));
+        drop(journal.join(Box::new(stats.clone())));
         Self(Arc::new(Core {
             journal: Arc::new(journal),
             admission: Admission::new(config.limits.clone()),
             rates: Rates::new(&config.limits),
             revocations,
             recalled: OnceCell::new(),
+            stats,
             config,
             broadcasters: Mutex::default(),
         }))
@@ -140,6 +147,7 @@ impl Hub {
         let journal = self.0.journal.clone();
         let placement = journal.place(start, selector, view).await?;
         let seat = if *wait { Some(self.register(selector, view, session).await?) } else { None };
+        self.tell_stats();
         let token_id = session.as_ref().and_then(|session| session.token_id.as_deref());
         // Only now: what was revoked before it had its seat would not end it.
         if let Some(id) = token_id
@@ -217,7 +225,10 @@ impl Hub {
     fn broadcaster(&self) -> Addr<Broadcaster> {
         let mut broadcasters = self.0.broadcasters.lock();
         let mine = broadcasters.entry(thread::current().id());
-        let start = || Broadcaster::start_on(&*self.0.journal, self.0.config.ping);
+        let start = || {
+            let Core { journal, config, stats, .. } = &*self.0;
+            Broadcaster::start_on(&**journal, config.ping, stats.clone())
+        };
         let broadcaster = mine.or_insert_with(start);
         if !broadcaster.connected() {
             log::error!("a broadcaster died; its streams ended and a new one takes its place");
@@ -258,6 +269,16 @@ impl Hub {
             for broadcaster in self.broadcasters() {
                 broadcaster.do_send(crate::broadcaster::Ping);
             }
+        }
+        self.settle().await;
+    }
+
+    /// Hands out an event that is in no journal.
+    #[cfg(test)]
+    pub(crate) async fn tell(&self, channel: crate::channel::Channel, frame: &'static str) {
+        let ephemeral = crate::broadcaster::Ephemeral { channel, frame: frame.into() };
+        for broadcaster in self.broadcasters() {
+            broadcaster.do_send(ephemeral.clone());
         }
         self.settle().await;
     }

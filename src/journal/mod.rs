@@ -26,7 +26,6 @@ mod room;
 mod sequencer;
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     fmt,
     hash::Hasher,
@@ -254,17 +253,6 @@ impl Entry {
         match &self.own_id {
             Some(own) => WireId::Own(own.clone()),
             None => WireId::Hub(self.id),
-        }
-    }
-
-    /// The event as it goes to those who asked for `selector`.
-    pub(crate) fn frame_for(&self, selector: &Selector) -> Cow<'_, Bytes> {
-        match selector.shows_channels() {
-            // Of the others they may not even know the names.
-            true => {
-                Cow::Owned(frame::with_channels(selector.those_in(&self.channels), &self.frame))
-            }
-            false => Cow::Borrowed(&self.frame),
         }
     }
 

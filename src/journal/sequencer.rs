@@ -1,6 +1,6 @@
 //! The sequencer: events leave a journal one after the other, to every listener.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use super::{
     Entry,
@@ -13,9 +13,15 @@ use crate::id::EventId;
 pub(crate) struct News {
     entries: Arc<[Arc<Entry>]>,
     cost: usize,
+    dispatched: Option<Instant>,
 }
 
 impl News {
+    /// When they were handed to the listeners.
+    pub(crate) fn dispatched(&self) -> Option<Instant> {
+        self.dispatched
+    }
+
     /// The events, in order.
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
@@ -25,7 +31,8 @@ impl News {
 impl FromIterator<Arc<Entry>> for News {
     fn from_iter<I: IntoIterator<Item = Arc<Entry>>>(entries: I) -> Self {
         let entries: Arc<[_]> = entries.into_iter().collect();
-        Self { cost: entries.iter().map(|entry: &Arc<Entry>| entry.cost()).sum(), entries }
+        let cost = entries.iter().map(|entry: &Arc<Entry>| entry.cost()).sum();
+        Self { entries, cost, dispatched: None }
     }
 }
 
@@ -104,6 +111,7 @@ impl Sequencer {
 
     /// Hands `news` to every listener, and forgets those that are gone.
     pub(super) fn dispatch(&mut self, news: &News) {
+        let news = News { dispatched: Some(Instant::now()), ..news.clone() };
         let gauge = &self.gauge;
         self.listeners.retain(|(listener, backlog)| {
             backlog.add(news.entries.len(), news.cost);

@@ -24,6 +24,7 @@ mod publish;
 mod redis_server;
 mod resume;
 mod stand_in;
+mod stats;
 mod streams;
 mod surface;
 mod tls;
