@@ -38,6 +38,7 @@ static FILES: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
         "herald.js"
         "share.js"
         "stream.js"
+        "vendor/react.js"
     };
     files.into_iter().map(|(path, content)| (path, File::new(path, content))).collect()
 });
