@@ -23,6 +23,11 @@ macro_rules! files {
 static FILES: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
     let files: [(_, &[u8]); _] = files! {
         "index.html"
+        "bell.js"
+        "bell/notification.js"
+        "bell/read-marks.js"
+        "bell/style.js"
+        "bell/view.js"
         "dashboard/channels.js"
         "dashboard/charts.js"
         "dashboard/dashboard.css"
