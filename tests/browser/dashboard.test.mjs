@@ -241,7 +241,8 @@ test("charts follow what the hub tells of itself", async (t) => {
   await page.waitForFunction(() => parseInt(document.querySelector("#chart-events .now").textContent) > 10);
   await page.waitForFunction(() => / ms · .* ms/.test(document.querySelector("#chart-latency .now").textContent));
   assert.match(await now("subscribers"), /^\d+$/);
-  assert.match(await page.getAttribute("#chart-events .line", "d"), /^M[\d.]+ [\d.]+(L[\d.]+ [\d.]+)+$/);
+  await page.waitForFunction(() => /^M[\d.]+ [\d.]+(L[\d.]+ [\d.]+)+$/.test(
+    document.querySelector("#chart-latency .line").getAttribute("d")));
   assert.ok(await page.isHidden("#charts-problem"));
 });
 
