@@ -131,6 +131,10 @@ impl Listener for Arc<Stats> {
 
     /// What was taken in stays so.
     fn lose(&self, _: Loss) {}
+
+    fn wants_time(&self) -> bool {
+        self.is_heard()
+    }
 }
 
 impl Drop for Listening {

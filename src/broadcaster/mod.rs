@@ -313,7 +313,7 @@ impl Handler<Broadcast> for Broadcaster {
 
     fn handle(&mut self, Broadcast(news): Broadcast, ctx: &mut Self::Context) {
         let mut found = std::mem::take(&mut self.found);
-        let dispatched = news.dispatched().filter(|_| self.stats.is_heard());
+        let dispatched = news.dispatched();
         for entry in news.entries() {
             self.router.find(&entry.channels, &mut found);
             for key in found.drain(..) {

@@ -17,7 +17,7 @@ pub(crate) struct News {
 }
 
 impl News {
-    /// When they were handed to the listeners.
+    /// When they were handed to the listeners, if one of them wanted to know.
     pub(crate) fn dispatched(&self) -> Option<Instant> {
         self.dispatched
     }
@@ -43,6 +43,12 @@ pub(crate) trait Listener: Send {
 
     /// Is told, between two news, of events that are gone.
     fn lose(&self, loss: Loss);
+
+    /// Whether it matters now when news were dispatched: a look at the clock costs as much as
+    /// handing them on.
+    fn wants_time(&self) -> bool {
+        false
+    }
 }
 
 /// Events that a journal had, and has no more: what a listener is told of them.
@@ -111,7 +117,8 @@ impl Sequencer {
 
     /// Hands `news` to every listener, and forgets those that are gone.
     pub(super) fn dispatch(&mut self, news: &News) {
-        let news = News { dispatched: Some(Instant::now()), ..news.clone() };
+        let is_timed = self.listeners.iter().any(|(listener, _)| listener.wants_time());
+        let news = News { dispatched: is_timed.then(Instant::now), ..news.clone() };
         let gauge = &self.gauge;
         self.listeners.retain(|(listener, backlog)| {
             backlog.add(news.entries.len(), news.cost);
