@@ -26,16 +26,16 @@ class Chart {
   #most = element("span");
   /** @type {Point[]} */
   #points = [];
-  #format;
+  #unit;
 
   /**
    * @param {string} id
-   * @param {(value: number) => string} format
+   * @param {string} [unit]
    * @param {string[]} [keys] What each line is, if there are several.
    */
-  constructor(id, format, keys = []) {
+  constructor(id, unit = "", keys = []) {
     this.#figure = find(id, HTMLElement);
-    this.#format = format;
+    this.#unit = unit;
     this.#lines = (keys.length ? keys : [""]).map((_, index) => shape("path", index ? "line second" : "line"));
     const svg = shape("svg");
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -80,7 +80,7 @@ class Chart {
         this.#area.setAttribute("d", `${path}V${HEIGHT}H${x(this.#points[0].at)}Z`);
       }
     });
-    write(this.#most, `top ${this.#format(top)}`);
+    write(this.#most, `top ${short(top)}${this.#unit}`);
     if (!this.#cursor.hasAttribute("d")) this.#tell(this.#points.at(-1));
   }
 
@@ -97,8 +97,8 @@ class Chart {
 
   /** @param {Point | undefined} point */
   #tell(point) {
-    const values = point?.values.map((value) => (value === null ? "–" : this.#format(value)));
-    write(this.#now, values?.join(" · ") ?? "–");
+    const values = (point?.values ?? [null]).map((value) => (value === null ? "–" : short(value)));
+    write(this.#now, values.join(" · ") + this.#unit);
   }
 }
 
@@ -119,13 +119,13 @@ function niceAbove(value) {
   return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
 }
 
-const count = (/** @type {number} */ value) => value.toLocaleString();
-const milliseconds = (/** @type {number} */ value) => `${Number(value.toPrecision(2)).toLocaleString()} ms`;
+/** Whole, or with two digits. @param {number} value */
+const short = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(2))).toLocaleString();
 
 const charts = {
-  events: new Chart("chart-events", count),
-  subscribers: new Chart("chart-subscribers", count),
-  latency: new Chart("chart-latency", milliseconds, ["half within", "99 % within"]),
+  events: new Chart("chart-events"),
+  subscribers: new Chart("chart-subscribers"),
+  latency: new Chart("chart-latency", " ms", ["p50", "p99"]),
 };
 const problem = find("charts-problem", HTMLElement);
 

@@ -239,7 +239,7 @@ test("charts follow what the hub tells of itself", async (t) => {
   const publishing = setInterval(() => publish(hub, "demo", "x").catch(() => {}), 20);
   t.after(() => clearInterval(publishing));
   await page.waitForFunction(() => parseInt(document.querySelector("#chart-events .now").textContent) > 10);
-  await page.waitForFunction(() => / ms · .* ms/.test(document.querySelector("#chart-latency .now").textContent));
+  await page.waitForFunction(() => /^[\d.]+ · [\d.]+ ms$/.test(document.querySelector("#chart-latency .now").textContent));
   assert.match(await now("subscribers"), /^\d+$/);
   await page.waitForFunction(() => /^M[\d.]+ [\d.]+(L[\d.]+ [\d.]+)+$/.test(
     document.querySelector("#chart-latency .line").getAttribute("d")));
@@ -312,6 +312,12 @@ for (const [name, viewport] of [["a phone", { width: 360, height: 740 }], ["a de
     await page.waitForFunction(() => document.querySelector("#chart-subscribers .now").textContent >= "1");
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= viewport.width, `${width} pixels wide`);
+    const overlaps = await page.$$eval(".chart", (charts) => charts.map((chart) => {
+      const [words, now] = [document.createRange(), chart.querySelector(".now")];
+      words.selectNodeContents(chart.querySelector("figcaption"));
+      return words.getBoundingClientRect().right > now.getBoundingClientRect().left;
+    }));
+    assert.deepEqual(overlaps, [false, false, false]);
     const shift = await page.evaluate(() => window.shift);
     assert.ok(shift < 0.02, `shifted by ${shift}`);
   });
