@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-const BINARY = process.env.HERALD_BINARY ?? "../../target/debug/herald";
+export const BINARY = process.env.HERALD_BINARY ?? "../../target/debug/herald";
 
 /** Starts a hub, and stops it after the test. */
 export async function startHub(t, { port = 0, ping = "15s", drain = "0s", flags = [] } = {}) {
