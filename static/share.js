@@ -195,7 +195,7 @@ export async function share(name, open, sink, closing, position) {
    * @param {(signal: AbortSignal) => Promise<void>} until
    */
   async function hold(until) {
-    waiting = [];
+    waiting ??= [];
     reading.abort();
     const { signal } = (reading = new AbortController());
     await until(signal);
@@ -235,7 +235,7 @@ export async function share(name, open, sink, closing, position) {
 
   const timer = setInterval(() => {
     if (Date.now() - heard > PATIENCE) ask();
-  }, PATIENCE / 4);
+  }, PATIENCE / 10);
   const { document } = globalThis;
   document?.addEventListener("visibilitychange", () => document.hidden || ask(), { signal: closing });
   closing.addEventListener("abort", () => {
