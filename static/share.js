@@ -123,6 +123,7 @@ export async function share(name, open, sink, closing, position) {
   async function lead() {
     if (closing.aborted) return;
     isLeading = true;
+    leading.abort();
     leading = new AbortController();
     reading.abort();
     waiting = undefined;
@@ -171,8 +172,11 @@ export async function share(name, open, sink, closing, position) {
     }
   };
 
-  /** @param {Message} message */
-  function hear(message) {
+  /**
+   * @param {Message} message
+   * @param {boolean} [isOld] It has waited, and what it tells of a place has been caught up with.
+   */
+  function hear(message, isOld) {
     if (waiting) return void (waiting.push(message) > MAX_WAITING && waiting.shift());
     const { state, error, before, position: next, event } = message;
     if (state) sink.onState?.(state, error ? new HeraldError(error) : undefined);
@@ -184,7 +188,7 @@ export async function share(name, open, sink, closing, position) {
     } else if (event && !event.id) {
       // It has no place in the stream, and does not come again.
       sink.onEvent({ ...event, lastEventId: position });
-    } else if (next !== undefined && next !== position && !(event && seen.has(digest(event)))) {
+    } else if (next !== undefined && next !== position && !(event ? seen.has(digest(event)) : isOld)) {
       catchUp(event);
     }
   }
@@ -202,7 +206,7 @@ export async function share(name, open, sink, closing, position) {
     if (signal.aborted || !waiting) return;
     const later = waiting;
     waiting = undefined;
-    later.forEach(hear);
+    for (const message of later) hear(message, true);
   }
 
   /**
@@ -212,12 +216,19 @@ export async function share(name, open, sink, closing, position) {
    */
   function catchUp(event) {
     hold(async (signal) => {
+      let hasFailed = false;
       await open({
         onEvent: deliver,
         onPosition: move,
-        onState: (state, error) => state === "closed" && sink.onState?.(state, error),
+        onState(state, error) {
+          if (!error) return;
+          hasFailed = true;
+          sink.onState?.(state, error);
+        },
         room: sink.room,
       }, signal, position, true);
+      // The leader knows how it stands now.
+      if (hasFailed) ask();
       // Another node may have been asked, that did not have it yet.
       if (event?.id && !seen.has(digest(event))) setTimeout(ask, ANSWER);
     });

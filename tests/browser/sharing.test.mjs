@@ -150,7 +150,8 @@ describe("tabs that share", { concurrency: 3 }, () => {
     let thaw;
     await publishWhile(hub, texts.slice(0, 500), [async () => {
       thaw = await freeze(first);
-      await look(second);
+      // More than once, and by more than one.
+      await Promise.all([look(second), look(second), look(rest[0]), look(second)]);
     }]);
     const begin = Date.now();
     await haveAll([second, ...rest], texts.slice(0, 500));
@@ -274,6 +275,22 @@ describe("tabs that share", { concurrency: 3 }, () => {
     await publishAll(hub, "a", ["x"], write);
     await later.state("closed");
     assert.deepEqual(await later.events(), []);
+  });
+
+  test("who finds the hub full is told so, and takes over from who closes", async (t) => {
+    const hub = await startHub(t, { flags: ["--max-subscribers", "1"] });
+    const context = await openBrowser(t);
+    const [first] = await openTabs(t, context, hub, 1);
+    const second = await subscribe(await openPage(t, context, hub.url), "/events/a", { share: true, lastEventId: "earliest" });
+    await second.state("waiting");
+    assert.match(await second.error(), /full|subscribers/);
+    const texts = numbers(2_000);
+    for (let at = 0; at < texts.length; at += 100) await publishAll(hub, "a", texts.slice(at, at + 100));
+    await haveAll([first], texts);
+    assert.deepEqual(await second.events(), []);
+    await first.close();
+    await haveAll([second], texts);
+    await second.state("open");
   });
 
   test("ids that publishers use again are no reason to drop an event", async (t) => {
