@@ -72,8 +72,9 @@ export async function share(name, open, sink, closing, position) {
   let waiting = [];
   /** @type {Message} */
   let standing = {};
-  /** How far the leader is. */
+  /** How far the leader is, and how far this tab has all that the leader tells of: it may be ahead. */
   let last = "";
+  let joint = position;
   let told = 0;
   let heard = 0;
   let isDoubtful = false;
@@ -85,7 +86,7 @@ export async function share(name, open, sink, closing, position) {
     channel.postMessage(message);
   }
 
-  /** Says how it stands, and where, so that who is elsewhere notices. */
+  /** Says how it stands, and where, so that who has missed something notices. */
   function report() {
     tell({ ...standing, before: last, position: last });
   }
@@ -127,7 +128,7 @@ export async function share(name, open, sink, closing, position) {
     leading = new AbortController();
     reading.abort();
     waiting = undefined;
-    last = position;
+    last = joint = position;
 
     /**
      * @param {string} next
@@ -150,7 +151,7 @@ export async function share(name, open, sink, closing, position) {
         sink.onState?.(state, error);
       },
       onLife() {
-        if (Date.now() - told > LIFE) tell({});
+        if (Date.now() - told > LIFE) report();
       },
     }, leading.signal, position);
   }
@@ -174,47 +175,50 @@ export async function share(name, open, sink, closing, position) {
 
   /**
    * @param {Message} message
-   * @param {boolean} [isOld] It has waited, and what it tells of a place has been caught up with.
+   * @param {boolean} [isOld] It has waited, and what came before it has been caught up with.
    */
   function hear(message, isOld) {
     if (waiting) return void (waiting.push(message) > MAX_WAITING && waiting.shift());
     const { state, error, before, position: next, event } = message;
     if (state) sink.onState?.(state, error ? new HeraldError(error) : undefined);
-    if (before === position) {
-      if (event) deliver(event);
-      else if (next !== undefined && next !== position) move(next);
-      const room = sink.room?.();
-      if (room) hold(() => room);
-    } else if (event && !event.id) {
+    if (next === undefined) return;
+    const isNext = before === position;
+    if (event && !event.id && !isNext) {
       // It has no place in the stream, and does not come again.
       sink.onEvent({ ...event, lastEventId: position });
-    } else if (next !== undefined && next !== position && !(event ? seen.has(digest(event)) : isOld)) {
-      catchUp(event);
+    } else if (isNext || before === joint || (isOld && !event)) {
+      joint = next;
+      if (event && (isNext || !seen.has(digest(event)))) deliver(event);
+      else if (isNext && next !== position) move(next);
+    } else if (!event || !seen.has(digest(event))) {
+      return catchUp(message);
     }
+    const room = sink.room?.();
+    if (room) hold(() => room);
   }
 
   /**
    * Lets what comes wait until something is done.
    *
-   * @param {(signal: AbortSignal) => Promise<void>} until
+   * @param {(signal: AbortSignal) => Promise<boolean | void>} until Gives whether it has caught up.
    */
   async function hold(until) {
     waiting ??= [];
     reading.abort();
     const { signal } = (reading = new AbortController());
-    await until(signal);
+    const isCaughtUp = await until(signal);
     if (signal.aborted || !waiting) return;
     const later = waiting;
     waiting = undefined;
-    for (const message of later) hear(message, true);
+    for (const message of later) hear(message, Boolean(isCaughtUp));
   }
 
   /**
    * Reads what this tab misses.
    *
-   * @param {Block} [event] What it should then have.
+   * @param {Message} [message] What showed it.
    */
-  function catchUp(event) {
+  function catchUp({ event, position: next = joint } = {}) {
     hold(async (signal) => {
       let hasFailed = false;
       await open({
@@ -227,11 +231,20 @@ export async function share(name, open, sink, closing, position) {
         },
         room: sink.room,
       }, signal, position, true);
+      if (signal.aborted) return;
       // The leader knows how it stands now.
       if (hasFailed) ask();
       // Another node may have been asked, that did not have it yet.
       if (event?.id && !seen.has(digest(event))) setTimeout(ask, ANSWER);
+      else joint = next;
+      return true;
     });
+  }
+
+  function leave() {
+    turn.abort();
+    leading.abort();
+    isLeading = false;
   }
 
   function ask() {
@@ -249,10 +262,13 @@ export async function share(name, open, sink, closing, position) {
   }, PATIENCE / 10);
   const { document } = globalThis;
   document?.addEventListener("visibilitychange", () => document.hidden || ask(), { signal: closing });
+  document?.addEventListener("resume", ask, { signal: closing });
+  // A page that is left may come back, and holds until then what it held.
+  globalThis.addEventListener("pagehide", leave, { signal: closing });
+  globalThis.addEventListener("pageshow", ({ persisted }) => persisted && follow(), { signal: closing });
   closing.addEventListener("abort", () => {
     clearInterval(timer);
-    turn.abort();
-    leading.abort();
+    leave();
     reading.abort();
     channel.close();
   });

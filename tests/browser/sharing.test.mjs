@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { launch } from "./chromium.mjs";
+import { launch, launchKeeping } from "./chromium.mjs";
 import { BINARY, publish, startHub } from "./hub.mjs";
 import { numbers, openPage, publishAll, subscribe } from "./pages.mjs";
 
@@ -179,6 +179,37 @@ describe("tabs that share", { concurrency: 3 }, () => {
     await publishAll(hub, "a", ["2"]);
     await haveAll(tabs, ["0", "1", "2"]);
     await caughtUp(hub);
+  });
+
+  test("a tab that was frozen, and not told all, notices by the next ping", async (t) => {
+    const hub = await startHub(t, { ping: "1s" });
+    const tabs = await openTabs(t, await openBrowser(t), hub, 3);
+    await publishAll(hub, "a", ["0"]);
+    await haveAll(tabs, ["0"]);
+    const thaw = await freeze(tabs[1]);
+    await publishAll(hub, "a", ["1", "2"]);
+    await haveAll([tabs[0], tabs[2]], ["0", "1", "2"]);
+    await thaw();
+    await haveAll(tabs, ["0", "1", "2"]);
+  });
+
+  test("tabs of a quiet channel do not ask a busy hub again and again", async (t) => {
+    const hub = await startHub(t, { ping: "300ms" });
+    const context = await openBrowser(t);
+    await publishAll(hub, "a", ["0"]);
+    const tabs = [];
+    for (let count = 0; count < 3; count++) {
+      await publishAll(hub, "other", ["x"]);
+      tabs.push(await openTab(t, context, hub));
+    }
+    await caughtUp(hub);
+    const asked = [];
+    for (const { page } of tabs) page.on("request", (request) => asked.push(request.url()));
+    await pause(3_000);
+    // Once, at most, to agree with the leader on where they are.
+    assert.ok(asked.length <= tabs.length, `${asked}`);
+    await publishAll(hub, "a", ["1"]);
+    await haveAll(tabs, ["1"]);
   });
 
   test("a restart of a hub that keeps its journal costs nothing and doubles nothing", async (t) => {
@@ -378,6 +409,36 @@ describe("tabs that share", { concurrency: 3 }, () => {
     await publishAll(hub, "a", ["two"]);
     await again.has("two");
     await haveAll([second], ["one", "two"]);
+  });
+
+  test("a page that is kept for the way back lets go of the lead, and takes nothing for lost", async (t) => {
+    const hub = await startHub(t);
+    const keeping = await launchKeeping();
+    t.after(() => keeping.close());
+    const context = await keeping.newContext();
+    // One that may be stored, as pages are that a browser keeps.
+    const openKept = async () => {
+      const page = await context.newPage();
+      await page.goto(`${hub.url}/static/stream.js`);
+      const tab = await subscribe(page, "/events/a", { share: true });
+      await tab.state("open");
+      return tab;
+    };
+    const [first, second] = [await openKept(), await openKept()];
+    await caughtUp(hub);
+    await first.page.goto(`${hub.url}/static/share.js`);
+    const begin = Date.now();
+    await publishAll(hub, "a", ["one"]);
+    await haveAll([second], ["one"]);
+    assert.ok(Date.now() - begin < 10_000, "nobody had to lose patience");
+    await second.page.goto(`${hub.url}/static/share.js`);
+    while (await subscribers(hub)) await pause(20);
+    await publishAll(hub, "a", ["two"]);
+    await second.page.evaluate(() => history.back()).catch(() => {});
+    await second.page.waitForURL("**/stream.js", { waitUntil: "commit" });
+    // Nobody told it anything, so it was kept.
+    await haveAll([second], ["one", "two"]);
+    await caughtUp(hub);
   });
 
   test("closing while it is still being set up leaves nothing behind", async (t) => {
