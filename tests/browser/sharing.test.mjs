@@ -348,7 +348,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const texts = numbers(5_000);
     for (let at = 0; at < texts.length; at += 100) await publishAll(hub, "a", texts.slice(at, at + 100));
     await haveAll(tabs.slice(2), texts);
-    for (const tab of slow) assert.ok((await tab.events()).length < 1_500, "it waits for its consumer");
+    for (const tab of slow) assert.ok((await tab.events()).length < 4_000, "no more than what comes at once");
     for (const { page } of slow) {
       const taken = await page.evaluate(async (count) => {
         const taken = [(await first).value.data];
