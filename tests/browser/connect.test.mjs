@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./chromium.mjs";
 import { BINARY, publish, startHub } from "./hub.mjs";
-import { numbers, openPage, publishAll, subscribe } from "./pages.mjs";
+import { numbers, openPage, publishAll, subscribe } from "./tabs.mjs";
 import { startServer } from "./servers.mjs";
 
 const KEY = "a secret of more than thirty-two bytes";

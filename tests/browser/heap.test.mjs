@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { launch } from "./chromium.mjs";
 import { startHub } from "./hub.mjs";
-import { openPage, publishAll } from "./pages.mjs";
+import { openPage, publishAll } from "./tabs.mjs";
 
 const MINUTES = Number(process.env.HERALD_SOAK_MINUTES ?? 0);
 const [RATE, SECONDS] = MINUTES ? [200, MINUTES * 60] : [1_500, 16];

@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { launch, launchKeeping } from "./chromium.mjs";
 import { BINARY, publish, startHub } from "./hub.mjs";
-import { numbers, openPage, publishAll, subscribe } from "./pages.mjs";
+import { numbers, openPage, publishAll, subscribe } from "./tabs.mjs";
 
 const KEY = "a secret of more than thirty-two bytes";
 const token = (...grants) =>
