@@ -128,6 +128,11 @@ impl Admission {
         self.drain.borrow().is_some()
     }
 
+    /// Whether a drain's time is up.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drain.borrow().is_some_and(|end| end <= Instant::now())
+    }
+
     /// Resolves when the drain has begun, with the span over which subscribers shall leave: with
     /// few of them it need not be long.
     pub(crate) fn draining(self: &Arc<Self>) -> impl Future<Output = Duration> + use<> {

@@ -43,6 +43,11 @@ impl Channel {
         Self("herald/revocations".into())
     }
 
+    /// The channel of the hub's statistics.
+    pub(crate) fn stats() -> Self {
+        Self("herald/stats".into())
+    }
+
     /// Whether the channel is one of the hub's own, under `herald/`.
     pub(crate) fn is_reserved(&self) -> bool {
         self.0.starts_with(RESERVED)
@@ -203,9 +208,14 @@ impl fmt::Display for Pattern {
 
 /// A set of patterns: what a subscriber listens to, or what a view lets it see.
 ///
-/// Equal sets are equal selectors, whatever their order. Cheap to clone.
+/// Equal sets are equal selectors, whatever their order, if both or neither
+/// [show channels](Self::showing_channels). Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Selector(Arc<[Pattern]>);
+pub struct Selector {
+    patterns: Arc<[Pattern]>,
+    /// A part of what is asked for, as its events are others on the wire.
+    shows_channels: bool,
+}
 
 impl Selector {
     /// A selector of `patterns`, which may repeat.
@@ -213,17 +223,39 @@ impl Selector {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort();
         patterns.dedup();
-        Self(patterns.into())
+        Self { patterns: patterns.into(), shows_channels: false }
+    }
+
+    /// The same, but each event begins with a line `channel: orders/eu` for each of its channels
+    /// that the selector takes in. An `EventSource` ignores such lines (WHATWG HTML 9.2.6).
+    ///
+    /// Its subscribers share the bytes of their events among themselves only.
+    pub fn showing_channels(self) -> Self {
+        Self { shows_channels: true, ..self }
+    }
+
+    pub(crate) fn shows_channels(&self) -> bool {
+        self.shows_channels
     }
 
     /// Its patterns, sorted, each once.
     pub(crate) fn patterns(&self) -> &[Pattern] {
-        &self.0
+        &self.patterns
     }
 
     /// Whether any of `channels` is taken in by any pattern.
     pub fn matches(&self, channels: &[Channel]) -> bool {
-        channels.iter().any(|channel| self.0.iter().any(|pattern| pattern.matches(channel)))
+        self.those_in(channels).next().is_some()
+    }
+
+    /// Those of `channels` that are taken in by any pattern.
+    pub(crate) fn those_in<'a>(
+        &'a self,
+        channels: &'a [Channel],
+    ) -> impl Iterator<Item = &'a Channel> {
+        let takes_in =
+            |channel: &&Channel| self.patterns.iter().any(|pattern| pattern.matches(channel));
+        channels.iter().filter(takes_in)
     }
 }
 
@@ -235,7 +267,7 @@ impl From<Channel> for Selector {
 
 impl From<Pattern> for Selector {
     fn from(pattern: Pattern) -> Self {
-        Self(Arc::new([pattern]))
+        Self { patterns: Arc::new([pattern]), shows_channels: false }
     }
 }
 
@@ -444,6 +476,7 @@ mod tests {
             |texts: &[&str]| Selector::new(texts.iter().map(|text| Pattern::parse(text).unwrap()));
         assert_eq!(selector(&["a", "b/*", "a"]), selector(&["b/*", "a"]));
         assert_ne!(selector(&["a"]), selector(&["b"]));
+        assert_ne!(selector(&["a"]), selector(&["a"]).showing_channels());
         assert!(selector(&["a", "b/*"]).matches(&[channel("x"), channel("b/c")]));
         assert!(!selector(&["a", "b/*"]).matches(&[channel("x"), channel("b")]));
     }

@@ -15,6 +15,9 @@ pub(crate) const MAX_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The type of the hub's own notice that events are missing; nobody else may publish it.
 pub(crate) const GAP: &str = "gap";
 
+/// The type of the hub's statistics.
+pub(crate) const STATS: &str = "stats";
+
 /// An event to publish: text, the channels that carry it, and what else goes on the wire.
 #[derive(Clone, Debug)]
 pub struct Event {

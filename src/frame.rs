@@ -3,14 +3,15 @@
 //! Events go through `russe`. The blocks without data are written here: `russe` gives every
 //! message a `data` line, and a block with one is dispatched to the page.
 
-use std::{fmt::Display, time::Duration};
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
-    event::{Event, GAP},
+    channel::{Channel, Selector},
+    event::{Event, GAP, STATS},
     id::{EventId, LastEventId, WireId},
 };
 
@@ -30,6 +31,32 @@ pub(crate) fn body(event: &Event) -> Bytes {
 /// An event with its id.
 pub(crate) fn with_id(id: &str, body: &[u8]) -> Bytes {
     [b"id: ", id.as_bytes(), b"\n", body].concat().into()
+}
+
+/// The frame of an event on `channels` as it goes to those who asked for `selector`: with its
+/// channels, if they shall be shown.
+pub(crate) fn shown_to<'a>(
+    selector: &Selector,
+    channels: &[Channel],
+    frame: &'a Bytes,
+) -> Cow<'a, Bytes> {
+    match selector.shows_channels() {
+        // Of the others they may not even know the names.
+        true => Cow::Owned(with_channels(selector.those_in(channels), frame)),
+        false => Cow::Borrowed(frame),
+    }
+}
+
+/// No name has a control character, so that each can stand in a line.
+fn with_channels<'a>(channels: impl Iterator<Item = &'a Channel>, frame: &[u8]) -> Bytes {
+    let mut lines = BytesMut::new();
+    for channel in channels {
+        lines.extend_from_slice(b"channel: ");
+        lines.extend_from_slice(channel.as_str().as_bytes());
+        lines.extend_from_slice(b"\n");
+    }
+    lines.extend_from_slice(frame);
+    lines.freeze()
 }
 
 /// What [`with_id`] was given.
@@ -75,6 +102,17 @@ pub(crate) fn gap(after: &LastEventId, oldest: Option<&WireId>, position: EventI
         event: Some(ByteString::from_static(GAP)),
         retry: None,
         id: Some(position.to_string().into()),
+    })
+}
+
+/// The hub's statistics. They have no id: a client's position stays where it is.
+pub(crate) fn stats(told: &impl Serialize) -> Bytes {
+    encode(russe::Message {
+        // Numbers always serialize.
+        data: serde_json::to_string(told).unwrap_or_else(|_| "{}".into()).into(),
+        event: Some(ByteString::from_static(STATS)),
+        retry: None,
+        id: None,
     })
 }
 
@@ -137,7 +175,7 @@ mod tests {
     use sse_stream::{Sse, SseByteStream};
 
     use super::*;
-    use crate::{channel::Channel, event::EventType};
+    use crate::event::EventType;
 
     const ID: EventId = EventId::new(1_732_000_000_000, 7);
 
@@ -156,6 +194,22 @@ mod tests {
             .event_type(EventType::parse("order").unwrap())
             .retry(Duration::from_millis(1500));
         assert_eq!(written(&full), "id: 1732000000000-7\nevent: order\nretry: 1500\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn an_event_that_shows_its_channels_is_written_to_the_byte() {
+        let channels =
+            ["orders/eu", "caf\u{e9} \u{2028}: x"].map(|name| Channel::parse(name).unwrap());
+        let frame = with_id("7", &body(&of("hello")));
+        let written = |count: usize| {
+            String::from_utf8(with_channels(channels[..count].iter(), &frame).to_vec()).unwrap()
+        };
+        assert_eq!(written(0), "id: 7\ndata: hello\n\n");
+        assert_eq!(written(1), "channel: orders/eu\nid: 7\ndata: hello\n\n");
+        assert_eq!(
+            written(2),
+            "channel: orders/eu\nchannel: caf\u{e9} \u{2028}: x\nid: 7\ndata: hello\n\n"
+        );
     }
 
     #[test]

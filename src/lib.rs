@@ -21,6 +21,7 @@
 //!   slice at a time.
 //! * `admission`: who may subscribe, and until when; `pace`: how often.
 //! * `revocations`: tokens and users whose streams end before their time, told by events.
+//! * `stats`: how many events there are and how long they take, measured while somebody listens.
 //! * `subscriber`: a cursor, not a queue. It reads pages of the journal until it has caught up,
 //!   and then its feed; one that falls behind goes back to the journal.
 //! * `hub`: what handlers and apps hold: publish, subscribe, channels, drain. `listing` is what
@@ -63,6 +64,7 @@ mod model;
 mod multiplexed;
 mod pace;
 mod revocations;
+mod stats;
 mod subscriber;
 #[cfg(feature = "tls")]
 mod tls;

@@ -37,19 +37,43 @@ use crate::{config::SyncPolicy, journal::DiskJournal};
 
 const CHANNELS: [&str; 5] = ["a", "b", "x/1", "x/2", "x/1/y"];
 const SELECTORS: [&[&str]; 6] = [&["a"], &["b", "a"], &["x/*"], &["**"], &["a", "x/*"], &["x/1/y"]];
+/// An event that is in no journal: it has its channels only where they are shown.
+const TOLD: &str = "event: told\ndata: x\n\n";
 /// So small that it is overrun often; feeds are overrun by large events.
 const KEPT: usize = 24;
 const SIZES: [usize; 3] = [1, 3_000, 90_000];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Publish { events: Vec<Draft>, key: Option<u8> },
-    Subscribe { selector: usize, view: usize, start: From, limit: Option<usize>, wait: bool },
-    Read { reader: usize, pieces: usize },
-    Settle { reader: usize },
-    Disconnect { reader: usize },
-    Resume { reader: usize },
+    Publish {
+        events: Vec<Draft>,
+        key: Option<u8>,
+    },
+    Subscribe {
+        selector: usize,
+        shows_channels: bool,
+        view: usize,
+        start: From,
+        limit: Option<usize>,
+        wait: bool,
+    },
+    Read {
+        reader: usize,
+        pieces: usize,
+    },
+    Settle {
+        reader: usize,
+    },
+    Disconnect {
+        reader: usize,
+    },
+    Resume {
+        reader: usize,
+    },
     Beat,
+    Tell {
+        channel: usize,
+    },
     LoseBroadcaster,
 }
 
@@ -100,6 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let subscribe = (
         0..SELECTORS.len(),
+        prop::bool::weighted(0.3),
         0..4usize,
         from,
         prop::option::weighted(0.1, 1..5usize),
@@ -108,12 +133,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (prop::collection::vec(draft(), 1..6), prop::option::weighted(0.1, 0..3u8))
             .prop_map(|(events, key)| Step::Publish { events, key }),
-        4 => subscribe.prop_map(|(selector, view, start, limit, wait)| Step::Subscribe { selector, view, start, limit, wait }),
+        4 => subscribe.prop_map(|(selector, shows_channels, view, start, limit, wait)| Step::Subscribe { selector, shows_channels, view, start, limit, wait }),
         6 => (0..20usize, 1..4usize).prop_map(|(reader, pieces)| Step::Read { reader, pieces }),
         8 => (0..20usize).prop_map(|reader| Step::Settle { reader }),
         1 => (0..20usize).prop_map(|reader| Step::Disconnect { reader }),
         3 => (0..20usize).prop_map(|reader| Step::Resume { reader }),
         2 => Just(Step::Beat),
+        2 => (0..CHANNELS.len()).prop_map(|channel| Step::Tell { channel }),
         1 => Just(Step::LoseBroadcaster),
     ]
 }
@@ -228,14 +254,18 @@ impl World {
     async fn take(&mut self, step: Step) {
         match step {
             Step::Publish { events, key } => self.publish(events, key).await,
-            Step::Subscribe { selector, view, start, limit, wait } => {
+            Step::Subscribe { selector, shows_channels, view, start, limit, wait } => {
                 let patterns = SELECTORS[selector].iter().map(|text| Pattern::parse(text).unwrap());
+                let mut selector = Selector::new(patterns);
+                if shows_channels {
+                    selector = selector.showing_channels();
+                }
                 let view = match view {
                     0 => View::Public,
                     1 | 2 => View::All,
                     _ => View::Only(Selector::new([Pattern::parse("x/*").unwrap()])),
                 };
-                self.subscribe(Selector::new(patterns), view, start, limit, wait).await;
+                self.subscribe(selector, view, start, limit, wait).await;
             }
             Step::Read { reader, pieces } => {
                 if let Some(mut reader) = self.borrow(reader) {
@@ -262,6 +292,10 @@ impl World {
             Step::Resume { reader } => self.resume(reader).await,
             Step::Beat => {
                 self.hub.beat().await;
+                self.let_flush().await;
+            }
+            Step::Tell { channel } => {
+                self.hub.tell(Channel::parse(CHANNELS[channel]).unwrap(), TOLD).await;
                 self.let_flush().await;
             }
             Step::LoseBroadcaster => {
@@ -562,8 +596,10 @@ impl Reader {
         while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block = String::from_utf8(self.buffer.drain(..end + 2).collect()).unwrap();
             let (mut id, mut event, mut data) = (None, "message", None);
+            let mut channels = Vec::new();
             for line in block.lines().filter(|line| !line.is_empty() && !line.starts_with(':')) {
                 match line.split_once(": ").unwrap() {
+                    ("channel", value) => channels.push(value),
                     ("id", value) => id = Some(value),
                     ("event", value) => event = value,
                     ("data", value) => assert_eq!(data.replace(value), None),
@@ -572,10 +608,23 @@ impl Reader {
                 }
             }
             match (event, data) {
+                ("told", Some(_)) => {
+                    assert_eq!(id, None, "it has no place");
+                    assert_eq!(self.gap_due, None, "a gap comes first");
+                    let told: Vec<_> =
+                        channels.drain(..).map(|name| Channel::parse(name).unwrap()).collect();
+                    let shows_channels = self.selector.shows_channels();
+                    assert_eq!(self.selector.matches(&told), shows_channels);
+                    assert_eq!(told.len(), usize::from(shows_channels));
+                    self.count_one();
+                }
                 ("gap", Some(data)) => self.gap(log, id.unwrap(), data),
-                (_, Some(data)) => self.event(log, id.unwrap(), data),
+                (_, Some(data)) => {
+                    self.event(log, id.unwrap(), data, std::mem::take(&mut channels));
+                }
                 (_, None) => self.position(log, id),
             }
+            assert_eq!(channels, [""; 0], "only events show channels");
             if let Some(id) = id {
                 self.last_event_id = Some(id.to_owned());
             }
@@ -626,14 +675,23 @@ impl Reader {
         self.told = due.position;
     }
 
-    fn event(&mut self, log: &Log, id: &str, data: &str) {
+    fn event(&mut self, log: &Log, id: &str, data: &str, channels: Vec<&str>) {
         assert_eq!(self.gap_due, None, "an event before the gap that was due");
         let expected = log.find(self.next, |entry| self.sees(entry)).expect("no event was due");
         let entry = log.get(expected);
         assert_eq!(id, entry.wire_id().to_string(), "not the event that was due: {self:?}");
         assert!(entry.frame.ends_with(format!("data: {data}\n\n").as_bytes()));
+        let mut shown = entry.channels.clone();
+        shown.retain(|channel| {
+            self.selector.shows_channels() && self.selector.matches(std::slice::from_ref(channel))
+        });
+        assert_eq!(channels, shown.iter().map(Channel::as_str).collect::<Vec<_>>());
         self.next = expected + 1;
         self.told = entry.id;
+        self.count_one();
+    }
+
+    fn count_one(&mut self) {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(1).expect("more events than the limit");
         }

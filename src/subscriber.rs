@@ -164,6 +164,7 @@ impl Subscriber {
             }
             Read::Events { bytes, events, through } => self.take(bytes, events, through, through),
             Read::Position { bytes, through } => self.take(bytes, 0, through, through),
+            Read::Ephemeral(bytes) => self.take(bytes, 1, self.told, self.cursor),
             // It may have read ahead in the journal without having been told of it.
             Read::Ping if self.told < self.cursor => {
                 self.take(frame::position(self.cursor), 0, self.cursor, self.cursor);

@@ -10,17 +10,19 @@ use std::{
     ops::Bound,
     sync::Arc,
     task::Waker,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use slab::Slab;
 
+use super::stopwatch::Stopwatch;
 use crate::{
     frame::{Frames, HAND_OUT},
     grants::Session,
     id::EventId,
     journal::Lost,
+    stats::Delivery,
 };
 
 /// The most frames in a ring.
@@ -47,8 +49,10 @@ pub(crate) struct Feed {
     generation: u64,
     /// Where the flush stands in `subscribers`, and the generation it started from.
     walk: Option<Walk>,
+    stopwatch: Stopwatch,
     joined: Option<Joined>,
     beat: Beat,
+    ephemeral: Ephemeral,
     /// How many spans of time have ended since the last traffic.
     spans: u32,
     /// The last ids that the journal has lost.
@@ -73,7 +77,9 @@ struct Slot {
     /// The generation up to which the subscriber has been told.
     seen: u64,
     /// The last beat it got.
-    beat: u64,
+    beat: u32,
+    /// The last event it got that is in no journal.
+    ephemeral: u32,
     /// Asked to leave when the hub stood there.
     leaving: Option<EventId>,
     /// Events that it was to read here were lost.
@@ -103,8 +109,16 @@ struct Joined {
 /// A ping or a fresh position, for subscribers that have nothing else to read.
 #[derive(Debug)]
 struct Beat {
-    number: u64,
+    number: u32,
     position: Option<(EventId, Bytes)>,
+}
+
+/// The last event that is in no journal. It has no place among the others: subscribers get it when
+/// they have nothing else to read, unless a later one has come by then.
+#[derive(Debug)]
+struct Ephemeral {
+    number: u32,
+    bytes: Bytes,
 }
 
 /// What a subscriber finds in its feed.
@@ -112,6 +126,8 @@ struct Beat {
 pub(crate) enum Read {
     /// Events.
     Events { bytes: Bytes, events: usize, through: EventId },
+    /// An event that is in no journal; it changes no position.
+    Ephemeral(Bytes),
     /// Nothing for a while.
     Ping,
     /// Nothing for a while, and the client's position is an old one.
@@ -142,8 +158,10 @@ impl Feed {
             subscribers: Slab::new(),
             generation: 0,
             walk: None,
+            stopwatch: Stopwatch::default(),
             joined: None,
             beat: Beat { number: 0, position: None },
+            ephemeral: Ephemeral { number: 0, bytes: Bytes::new() },
             spans: 0,
             lost,
             next_end: None,
@@ -158,6 +176,7 @@ impl Feed {
             waker: None,
             seen: self.generation,
             beat: self.beat.number,
+            ephemeral: self.ephemeral.number,
             leaving: None,
             session,
             is_over: false,
@@ -198,6 +217,11 @@ impl Feed {
         self.trim();
     }
 
+    /// Wants to know how long it takes until the event appended last has been handed out.
+    pub(crate) fn time(&mut self, dispatched: Instant) {
+        self.stopwatch.start(dispatched, self.generation);
+    }
+
     /// Ends a span of time. A feed that has been quiet for `spans` whole ones gets a beat: the
     /// position `head`, which `position` tells, or a ping for whom that is no news. Returns whether
     /// it did.
@@ -208,10 +232,18 @@ impl Feed {
             return false;
         }
         self.spans = 1;
-        self.beat.number += 1;
+        self.beat.number = self.beat.number.wrapping_add(1);
         self.beat.position = (head > self.newest).then(|| (head, position.clone()));
         self.generation += 1;
         true
+    }
+
+    /// Takes in an event that is in no journal. It is no traffic that would put off a beat: who
+    /// gets nothing else still needs fresh positions.
+    pub(crate) fn tell(&mut self, bytes: Bytes) {
+        let number = self.ephemeral.number.wrapping_add(1);
+        self.ephemeral = Ephemeral { number, bytes };
+        self.generation += 1;
     }
 
     /// Goes on after `after`, for the journal has no more of what was here, and has lost `lost`:
@@ -330,6 +362,10 @@ impl Feed {
         if let Some(head) = slot.leaving {
             return Read::Leave { through: cursor.max(head) };
         }
+        if slot.ephemeral != self.ephemeral.number {
+            slot.ephemeral = self.ephemeral.number;
+            return Read::Ephemeral(self.ephemeral.bytes.clone());
+        }
         if slot.beat != self.beat.number {
             slot.beat = self.beat.number;
             return match self.beat.position.clone() {
@@ -351,8 +387,13 @@ impl Feed {
     }
 
     /// Takes the wakers of up to `room` subscribers that have not been told of the newest
-    /// generation. Returns whether there may be more.
-    pub(crate) fn flush(&mut self, room: usize, wakers: &mut Vec<Waker>) -> bool {
+    /// generation, and says what has been handed out with that. Returns whether there may be more.
+    pub(crate) fn flush(
+        &mut self,
+        room: usize,
+        wakers: &mut Vec<Waker>,
+        delivered: &mut Vec<Delivery>,
+    ) -> bool {
         let mut walk = self.walk.take().unwrap_or(Walk { next: 0, generation: self.generation });
         let full = wakers.len() + room;
         // A walk over many empty slots must not take long either.
@@ -361,6 +402,7 @@ impl Feed {
                 break;
             }
             if walk.next >= self.subscribers.capacity() {
+                self.stopwatch.stop(walk.generation, delivered);
                 if walk.generation == self.generation {
                     return false;
                 }
@@ -563,7 +605,7 @@ mod tests {
     /// Wakes one subscriber; `false` if there is none left to wake.
     fn wake_one(feed: &mut Feed) -> bool {
         let mut wakers = Vec::new();
-        let more = feed.flush(1, &mut wakers);
+        let more = feed.flush(1, &mut wakers, &mut Vec::new());
         wakers.drain(..).for_each(Waker::wake);
         more
     }
@@ -581,6 +623,55 @@ mod tests {
         feed.push(id(2), Bytes::from_static(b"2"));
         while wake_one(&mut feed) {}
         assert_eq!((woken.0.load(SeqCst), second.0.load(SeqCst)), (2, 1));
+    }
+
+    #[test]
+    fn what_is_in_no_journal_comes_after_events_and_keeps_no_position_back() {
+        let mut feed = Feed::new(id(0), None);
+        let (reader, woken) = parked(&mut feed, 0);
+        let waker = woken.clone().into();
+        feed.tell(Bytes::from_static(b"missed"));
+        feed.push(id(1), Bytes::from_static(b"1"));
+        feed.tell(Bytes::from_static(b"told"));
+        let late = parked(&mut feed, 1).0;
+        while wake_one(&mut feed) {}
+        assert_eq!(woken.0.load(SeqCst), 1);
+        let position = Bytes::from_static(b"position");
+        assert!(feed.beat(id(5), &position, 0), "it is no traffic");
+        assert!(matches!(feed.read(reader, id(0), 9, &waker), Read::Events { events: 1, .. }));
+        assert!(
+            matches!(feed.read(reader, id(1), 9, &waker), Read::Ephemeral(bytes) if bytes == "told")
+        );
+        assert!(feed.beat(id(6), &position, 0));
+        let read = feed.read(reader, id(1), 9, &waker);
+        assert!(matches!(read, Read::Position { through, .. } if through == id(6)), "{read:?}");
+        assert!(matches!(feed.read(reader, id(6), 9, &waker), Read::Parked));
+        let read = feed.read(late, id(1), 9, &waker);
+        assert!(matches!(read, Read::Position { .. }), "it was told before: {read:?}");
+        [reader, late].into_iter().for_each(|key| feed.leave(key));
+    }
+
+    #[test]
+    fn news_are_delivered_when_a_walk_that_began_after_them_has_ended() {
+        let mut feed = Feed::new(id(0), None);
+        let subscribers = [parked(&mut feed, 0), parked(&mut feed, 0), parked(&mut feed, 0)];
+        let (first, second) = (Instant::now(), Instant::now() + std::time::Duration::from_secs(1));
+        let flush = |feed: &mut Feed| {
+            let (mut wakers, mut delivered) = (Vec::new(), Vec::new());
+            let more = feed.flush(1, &mut wakers, &mut delivered);
+            (wakers.len(), delivered, more)
+        };
+        feed.push(id(1), Bytes::from_static(b"1"));
+        feed.time(first);
+        assert_eq!(flush(&mut feed), (1, vec![], true));
+        feed.push(id(2), Bytes::from_static(b"2"));
+        feed.time(second);
+        for _ in 0..2 {
+            assert_eq!(flush(&mut feed), (1, vec![], true), "not everybody has the first");
+        }
+        let both = [first, second].map(|dispatched| Delivery { dispatched, events: 1 });
+        assert_eq!(flush(&mut feed), (0, both.into(), false), "none parked again meanwhile");
+        subscribers.into_iter().for_each(|(key, _)| feed.leave(key));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::Message;
+use bytes::Bytes;
 
 use super::SeatInFeed;
 use crate::{
@@ -36,6 +37,17 @@ impl Message for Release {
 pub(crate) struct Broadcast(pub(crate) News);
 
 impl Message for Broadcast {
+    type Result = ();
+}
+
+/// An event that is in no journal: it has no id, and who has other things to read may miss it.
+#[derive(Clone)]
+pub(crate) struct Ephemeral {
+    pub(crate) channel: Channel,
+    pub(crate) frame: Bytes,
+}
+
+impl Message for Ephemeral {
     type Result = ();
 }
 

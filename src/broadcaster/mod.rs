@@ -5,6 +5,7 @@
 mod feed;
 mod messages;
 mod router;
+mod stopwatch;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,13 +30,14 @@ use crate::{
     id::{EventId, LastEventId},
     journal::{Journal, Listener, Loss, Lost, News, Seat},
     revocations::Notice,
+    stats::{Listening, Stats},
 };
 
 pub(crate) use feed::{Feed, Read};
 #[cfg(test)]
 pub(crate) use messages::Die;
 pub(crate) use messages::{
-    Broadcast, Count, Drain, EndTimes, Lose, Named, Ping, Register, Release,
+    Broadcast, Count, Drain, EndTimes, Ephemeral, Lose, Named, Ping, Register, Release,
 };
 use router::{FeedKey, Router};
 
@@ -84,6 +86,7 @@ pub(crate) struct Broadcaster {
     /// The most in a slice, for now.
     most: usize,
     ping_span: Duration,
+    stats: Arc<Stats>,
     /// Kept to spare the allocations; empty between uses.
     found: Vec<FeedKey>,
     wakers: Vec<Waker>,
@@ -95,6 +98,8 @@ struct Selection {
     view: View,
     feed: SharedFeed,
     stirred: bool,
+    /// If the statistics go here.
+    _listening: Option<Listening>,
 }
 
 /// A subscriber's place in a feed; dropping it leaves the feed.
@@ -109,7 +114,7 @@ pub(crate) struct SeatInFeed {
 impl Broadcaster {
     /// Starts a broadcaster on this thread. A quiet feed gets a ping after `ping`, and a fresh
     /// position at least every quarter of the history's age.
-    pub(crate) fn start_on(journal: &dyn Journal, ping: Duration) -> Addr<Self> {
+    pub(crate) fn start_on(journal: &dyn Journal, ping: Duration, stats: Arc<Stats>) -> Addr<Self> {
         // A beat may come a span late, which is a quarter of it: 5/4 of a fifth is a quarter.
         let beat = ping.min(journal.max_age() / 5);
         Self::create(|ctx| {
@@ -125,6 +130,7 @@ impl Broadcaster {
                 flushing: false,
                 most: *MOST_IN_SLICE.end(),
                 ping_span: (beat / SPANS).max(MIN_SPAN),
+                stats,
                 found: Vec::new(),
                 wakers: Vec::with_capacity(*MOST_IN_SLICE.end()),
             }
@@ -134,7 +140,9 @@ impl Broadcaster {
     fn open_feed(&mut self, selector: Selector, view: View) -> FeedKey {
         let feed = Arc::new(Mutex::new(Feed::new(self.head, self.lost)));
         let (for_selection, for_view) = (selector.clone(), view.clone());
-        let key = self.feeds.insert(Selection { selector, view, feed, stirred: false });
+        let is_told = selector.matches(std::slice::from_ref(self.stats.channel()));
+        let _listening = is_told.then(|| self.stats.listen());
+        let key = self.feeds.insert(Selection { selector, view, feed, stirred: false, _listening });
         self.router.insert(&for_selection, key);
         self.by_selection.insert((for_selection, for_view), key);
         key
@@ -172,12 +180,14 @@ impl Broadcaster {
 
     fn flush_slice(&mut self, ctx: &mut Context<Self>) {
         let mut wakers = std::mem::take(&mut self.wakers);
+        let mut delivered = Vec::new();
         let slice = self.slice();
         while wakers.len() < slice
             && let Some(key) = self.stirred.front().copied()
         {
             if let Some(selection) = self.feeds.get_mut(key) {
-                if selection.feed.lock().flush(slice - wakers.len(), &mut wakers) {
+                let room = slice - wakers.len();
+                if selection.feed.lock().flush(room, &mut wakers, &mut delivered) {
                     // The others have their turn before it goes on, or a busy feed would starve
                     // them.
                     self.stirred.rotate_left(1);
@@ -189,12 +199,18 @@ impl Broadcaster {
         }
         wakers.drain(..).for_each(Waker::wake);
         self.wakers = wakers;
-        if self.stirred.is_empty() {
-            self.flushing = false;
-        } else {
-            // The runtime polls its sockets before it comes back: new publishes are taken in.
+        let goes_on = !self.stirred.is_empty();
+        self.flushing = goes_on;
+        if goes_on || !delivered.is_empty() {
+            // The runtime polls its sockets before it comes back: new publishes are taken in, and
+            // those woken have had their turn.
             let turn = tokio::task::yield_now().into_actor(self);
-            ctx.spawn(turn.map(|(), broadcaster, ctx| broadcaster.flush_slice(ctx)));
+            ctx.spawn(turn.map(move |(), broadcaster, ctx| {
+                broadcaster.stats.delivered(&delivered);
+                if goes_on {
+                    broadcaster.flush_slice(ctx);
+                }
+            }));
         }
     }
 
@@ -297,12 +313,17 @@ impl Handler<Broadcast> for Broadcaster {
 
     fn handle(&mut self, Broadcast(news): Broadcast, ctx: &mut Self::Context) {
         let mut found = std::mem::take(&mut self.found);
+        let dispatched = news.dispatched();
         for entry in news.entries() {
             self.router.find(&entry.channels, &mut found);
             for key in found.drain(..) {
                 let selection = &self.feeds[key];
                 if selection.view.shows(&entry.channels, entry.private) {
-                    selection.feed.lock().push(entry.id, entry.frame.clone());
+                    let frame = frame::shown_to(&selection.selector, &entry.channels, &entry.frame);
+                    let mut feed = selection.feed.lock();
+                    feed.push(entry.id, frame.into_owned());
+                    dispatched.inspect(|dispatched| feed.time(*dispatched));
+                    drop(feed);
                     self.stir(key);
                 }
             }
@@ -313,6 +334,28 @@ impl Handler<Broadcast> for Broadcaster {
         }
         self.found = found;
         self.seat.handled(&news);
+        self.flush(ctx);
+    }
+}
+
+impl Handler<Ephemeral> for Broadcaster {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        Ephemeral { channel, frame }: Ephemeral,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let channels = [channel];
+        let mut found = std::mem::take(&mut self.found);
+        self.router.find(&channels, &mut found);
+        for key in found.drain(..) {
+            let selection = &self.feeds[key];
+            let frame = frame::shown_to(&selection.selector, &channels, &frame);
+            selection.feed.lock().tell(frame.into_owned());
+            self.stir(key);
+        }
+        self.found = found;
         self.flush(ctx);
     }
 }
@@ -454,7 +497,8 @@ mod tests {
     fn who_comes_to_a_new_feed_after_a_loss_is_told_of_it() {
         actix_web::rt::System::new().block_on(async {
             let journal = MemoryJournal::new(History::default());
-            let broadcaster = Broadcaster::start_on(&journal, Duration::from_secs(15));
+            let broadcaster =
+                Broadcaster::start_on(&journal, Duration::from_secs(15), Stats::new());
             let id = |number| EventId::new(number, 0);
             broadcaster.do_send(Lose(Loss::Heard(Lost { after: id(1), upto: id(3) })));
             let selector = Channel::parse("a").unwrap().into();

@@ -10,8 +10,11 @@ use fnv::FnvHasher;
 
 use super::{error::Error, params::FILE};
 
-/// Pages need themselves and this hub, nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
+/// Pages need themselves and this hub, nothing else. The hash is that of the import map in
+/// `demo/react.html`: a browser takes none from a file of its own.
+const POLICY: &str = "default-src 'none'; \
+                      script-src 'self' 'sha256-GWjQnJYHgf86GaljYoKB/L6hABC36WmNbIdR0LdUI6s='; \
+                      style-src 'self'; img-src data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 macro_rules! files {
@@ -23,12 +26,31 @@ macro_rules! files {
 static FILES: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
     let files: [(_, &[u8]); _] = files! {
         "index.html"
+        "bell.js"
+        "bell/notification.js"
+        "bell/read-marks.js"
+        "bell/style.js"
+        "bell/view.js"
+        "dashboard/channels.js"
+        "dashboard/charts.js"
         "dashboard/dashboard.css"
+        "dashboard/dom.js"
+        "dashboard/hub.js"
+        "dashboard/json.js"
+        "dashboard/kept.js"
+        "dashboard/log.js"
         "dashboard/main.js"
+        "dashboard/publishing.js"
+        "dashboard/subscription.js"
+        "demo/react.css"
+        "demo/react.html"
+        "demo/react.js"
         "event-stream.js"
         "herald.js"
+        "react.js"
         "share.js"
         "stream.js"
+        "vendor/react.js"
     };
     files.into_iter().map(|(path, content)| (path, File::new(path, content))).collect()
 });

@@ -33,7 +33,7 @@ pub(super) async fn time(
 ) -> Result<HttpResponse, Error> {
     caller.may_come_in()?;
     if req.method() == Method::HEAD {
-        return Ok(respond(&req, ()));
+        return Ok(respond(&req, &hub, ()));
     }
     let address = match count(&req, &hub) {
         Ok(address) => address,
@@ -68,7 +68,7 @@ pub(super) async fn time(
     let sse = Sse::from_stream(Box::pin(ticks.take_until(Box::pin(leave))))
         .with_keep_alive(hub.config().ping)
         .with_retry_duration(permit.retry());
-    Ok(respond(&req, Clock { sse, permit, has_left: false, idle_polls: 0 }))
+    Ok(respond(&req, &hub, Clock { sse, permit, has_left: false, idle_polls: 0 }))
 }
 
 /// A clock that says when to come back before it ends.

@@ -3,6 +3,8 @@
 use actix_cors::Cors;
 use actix_web::http::header;
 
+use super::stream::PING;
+
 /// For how long a browser need not ask again, in seconds.
 const MAX_AGE: usize = 3_600;
 
@@ -12,7 +14,7 @@ pub(crate) fn cors(origins: &[String]) -> Cors {
         .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CACHE_CONTROL, header::CONTENT_TYPE])
         .allowed_headers(["Last-Event-ID", "Idempotency-Key"])
-        .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+        .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE, PING])
         .block_on_origin_mismatch(false)
         .max_age(MAX_AGE);
     if origins.iter().any(|origin| origin == "*") {

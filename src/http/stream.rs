@@ -12,15 +12,30 @@ use actix_web::{
     body::{BodySize, MessageBody},
     http::{
         ConnectionType, Version,
-        header::{self, ContentEncoding},
+        header::{self, ContentEncoding, HeaderName, HeaderValue},
     },
 };
 use bytes::Bytes;
 
-use crate::{frame, subscriber::Subscriber};
+use crate::{frame, hub::Hub, subscriber::Subscriber};
 
-/// A stream as the answer to `req`.
-pub(super) fn respond(req: &HttpRequest, body: impl MessageBody + 'static) -> HttpResponse {
+/// How often something comes at least, in milliseconds: a client that has had nothing for twice as
+/// long has lost its connection. A script never sees the pings, and could not measure it.
+pub(super) const PING: HeaderName = HeaderName::from_static("herald-ping");
+
+/// A stream of `hub` as the answer to `req`.
+pub(super) fn respond(
+    req: &HttpRequest,
+    hub: &Hub,
+    body: impl MessageBody + 'static,
+) -> HttpResponse {
+    let mut response = stream(req, body);
+    let ping = u64::try_from(hub.config().ping.as_millis()).unwrap_or(u64::MAX);
+    response.headers_mut().insert(PING, HeaderValue::from(ping));
+    response
+}
+
+fn stream(req: &HttpRequest, body: impl MessageBody + 'static) -> HttpResponse {
     let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-store, no-transform"))
@@ -39,7 +54,7 @@ pub(super) fn respond(req: &HttpRequest, body: impl MessageBody + 'static) -> Ht
 /// A stream that only tells an `EventSource` to come back later. On any status but 200 it would
 /// give up for good (WHATWG HTML 9.2.3).
 pub(super) fn come_back_in(req: &HttpRequest, wait: Duration) -> HttpResponse {
-    let mut response = respond(req, frame::farewell(wait));
+    let mut response = stream(req, frame::farewell(wait));
     response.head_mut().set_connection_type(ConnectionType::Close);
     response
 }

@@ -93,13 +93,14 @@ struct Words {
     last: Option<String>,
     wait: Option<String>,
     limit: Option<String>,
+    show: Option<String>,
 }
 
 /// Answers a request with the events of `selector`: for an app's own routes, which say themselves
 /// who may have them.
 ///
-/// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`. Does not ask
-/// whether `grants` let subscribe: they say which private events are shown, and when it ends.
+/// Heeds what `GET /events/…` heeds: `Last-Event-ID`, `since`, `last`, `limit`, `wait`, `show`. Does not
+/// ask whether `grants` let subscribe: they say which private events are shown, and when it ends.
 ///
 /// # Errors
 /// The request asks for something impossible (400), or the hub takes no subscriber now (503). A
@@ -141,7 +142,11 @@ fn subscription(
             Some(text) => params::flag("wait", text)?,
             None => true,
         },
-        ..Subscription::new(selector)
+        ..Subscription::new(match words.show.as_deref() {
+            Some("channel") => selector.showing_channels(),
+            Some(_) => return Err(Error::Invalid("show must be channel, or be left out".into())),
+            None => selector,
+        })
     })
 }
 
@@ -151,7 +156,7 @@ async fn stream_of(
     subscription: Subscription,
 ) -> Result<HttpResponse, Error> {
     if req.method() == Method::HEAD {
-        return Ok(stream::respond(req, ()));
+        return Ok(stream::respond(req, hub, ()));
     }
     let address = match count(req, hub) {
         Ok(address) => address,
@@ -159,7 +164,7 @@ async fn stream_of(
     };
     let subscription = Subscription { address: Some(address), ..subscription };
     match hub.subscribe(subscription).await {
-        Ok(subscriber) => Ok(stream::respond(req, subscriber)),
+        Ok(subscriber) => Ok(stream::respond(req, hub, subscriber)),
         Err(SubscribeError::Revoked) => Err(Error::Revoked),
         Err(error) => refuse(req, hub.admission().retry(), Error::Subscribe(error)),
     }

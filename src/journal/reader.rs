@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Entry, Gap, JournalError, Page, Placement, Reading, Start};
 use crate::{
     channel::{Selector, View},
-    frame::Frames,
+    frame::{self, Frames},
     id::{EventId, LastEventId, OwnId},
 };
 
@@ -219,7 +219,8 @@ fn page_of(
         // One entry is always looked at, or there would be no end.
         let is_long = compared > MAX_COMPARE;
         let is_seen = !is_long && entry.is_for(selector, view);
-        let is_full = is_seen && (frames.count() == most || !frames.push(&entry.frame));
+        let shown = || frame::shown_to(selector, &entry.channels, &entry.frame);
+        let is_full = is_seen && (frames.count() == most || !frames.push(&shown()));
         if is_long || is_full {
             unread = Some(entry.id);
             break;

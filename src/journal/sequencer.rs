@@ -1,6 +1,6 @@
 //! The sequencer: events leave a journal one after the other, to every listener.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use super::{
     Entry,
@@ -13,9 +13,15 @@ use crate::id::EventId;
 pub(crate) struct News {
     entries: Arc<[Arc<Entry>]>,
     cost: usize,
+    dispatched: Option<Instant>,
 }
 
 impl News {
+    /// When they were handed to the listeners, if one of them wanted to know.
+    pub(crate) fn dispatched(&self) -> Option<Instant> {
+        self.dispatched
+    }
+
     /// The events, in order.
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
@@ -25,7 +31,8 @@ impl News {
 impl FromIterator<Arc<Entry>> for News {
     fn from_iter<I: IntoIterator<Item = Arc<Entry>>>(entries: I) -> Self {
         let entries: Arc<[_]> = entries.into_iter().collect();
-        Self { cost: entries.iter().map(|entry: &Arc<Entry>| entry.cost()).sum(), entries }
+        let cost = entries.iter().map(|entry: &Arc<Entry>| entry.cost()).sum();
+        Self { entries, cost, dispatched: None }
     }
 }
 
@@ -36,6 +43,12 @@ pub(crate) trait Listener: Send {
 
     /// Is told, between two news, of events that are gone.
     fn lose(&self, loss: Loss);
+
+    /// Whether it matters now when news were dispatched: a look at the clock costs as much as
+    /// handing them on.
+    fn wants_time(&self) -> bool {
+        false
+    }
 }
 
 /// Events that a journal had, and has no more: what a listener is told of them.
@@ -104,6 +117,8 @@ impl Sequencer {
 
     /// Hands `news` to every listener, and forgets those that are gone.
     pub(super) fn dispatch(&mut self, news: &News) {
+        let is_timed = self.listeners.iter().any(|(listener, _)| listener.wants_time());
+        let news = News { dispatched: is_timed.then(Instant::now), ..news.clone() };
         let gauge = &self.gauge;
         self.listeners.retain(|(listener, backlog)| {
             backlog.add(news.entries.len(), news.cost);

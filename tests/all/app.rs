@@ -185,6 +185,7 @@ async fn an_apps_own_route_streams_and_resumes() {
     shop.order("ann", "2").await;
     let request = shop.get("ann", "/orders?limit=2").header("Last-Event-ID", first);
     let mut events = Events::open(request).await;
+    assert_eq!(events.headers["herald-ping"], "15000");
     shop.order("ann", "3").await;
     assert_eq!((events.data().await, events.data().await), ("2".into(), "3".into()));
     assert!(events.next_or_end().await.is_none());

@@ -323,6 +323,21 @@ async fn foreign_pages_do_not_reach_a_hub_without_a_key() {
 }
 
 #[tokio::test]
+async fn a_page_reads_through_a_proxy_that_the_hub_knows_nothing_of() {
+    let hub = Hub::start().await;
+    let from = |request: reqwest::RequestBuilder, site: &str| {
+        request.header("Origin", "https://example.com").header("Sec-Fetch-Site", site)
+    };
+    let module = from(hub.get("/static/herald.js"), "same-origin");
+    assert_eq!(within(module.send()).await.unwrap().status(), 200);
+    for site in ["same-site", "cross-site", "none"] {
+        refused(from(hub.get("/static/herald.js"), site), 403).await;
+    }
+    refused(from(hub.post("/events/demo", "x"), "same-origin"), 403).await;
+    refused(from(hub.get("/").header("Host", "evil.example"), "same-origin"), 403).await;
+}
+
+#[tokio::test]
 async fn a_full_hub_sends_event_sources_away_gently() {
     let hub = Hub::start_with(&["--max-subscribers", "1"]).await;
     let held = hub.subscribe("/events/demo").await;

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use crate::hub::{Hub, until, within};
+use crate::hub::{Hub, refused, until, within};
 
 #[tokio::test]
 async fn a_streams_head_keeps_caches_and_buffers_away() {
@@ -14,6 +15,17 @@ async fn a_streams_head_keeps_caches_and_buffers_away() {
         assert_eq!(headers["content-type"], "text/event-stream", "{path}");
         assert_eq!(headers["cache-control"], "no-cache, no-store, no-transform", "{path}");
         assert_eq!(headers["x-accel-buffering"], "no", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_streams_head_tells_how_often_something_comes() {
+    for (flags, millis) in [(&[][..], "15000"), (&["--ping", "200ms"], "200")] {
+        let hub = Hub::start_with(flags).await;
+        for path in ["/events/demo", "/events?channel=a", "/notifications", "/time"] {
+            let headers = hub.subscribe(path).await.headers;
+            assert_eq!(headers["herald-ping"], millis, "{path}");
+        }
     }
 }
 
@@ -134,6 +146,74 @@ async fn a_finite_stream_ends_by_itself() {
     assert_eq!(data("/events/demo?last_event_id=earliest&limit=1").await, ["0"]);
     assert_eq!(data("/events/demo?wait=0&last=100").await.len(), 10);
     assert_eq!(data("/events/*?wait=0&last=1").await, ["9"]);
+}
+
+/// The blocks of a stream that ends, but for the first.
+async fn blocks(stream: reqwest::Response) -> Vec<String> {
+    let text = within(stream.text()).await.unwrap();
+    text.split_inclusive("\n\n").skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn events_show_those_of_their_channels_that_were_asked_for() {
+    let hub = Hub::start().await;
+    let open = async |path: &str| within(hub.get(path).send()).await.unwrap();
+    let one = open("/events/orders/eu?show=channel&limit=2").await;
+    let both = open("/events?channel=orders/*&channel=staff&show=channel&limit=3").await;
+    let plain = open("/events/orders/eu?limit=2").await;
+    let ids = hub
+        .publish_batch(&json!([
+            { "channels": ["orders/eu", "secret/plan", "staff"], "data": "1" },
+            { "channels": ["staff"], "data": "2" },
+            { "channels": ["orders/us", "orders/eu"], "data": "3", "event": "order" },
+        ]))
+        .await;
+    let [first, second, third] = [0, 1, 2].map(|number: usize| &ids[number]);
+    let in_one = [
+        format!("channel: orders/eu\nid: {first}\ndata: 1\n\n"),
+        format!("channel: orders/eu\nid: {third}\nevent: order\ndata: 3\n\n"),
+    ];
+    let in_both = [
+        format!("channel: orders/eu\nchannel: staff\nid: {first}\ndata: 1\n\n"),
+        format!("channel: staff\nid: {second}\ndata: 2\n\n"),
+        format!("channel: orders/eu\nchannel: orders/us\nid: {third}\nevent: order\ndata: 3\n\n"),
+    ];
+    let in_plain =
+        [format!("id: {first}\ndata: 1\n\n"), format!("id: {third}\nevent: order\ndata: 3\n\n")];
+    assert_eq!(blocks(one).await, in_one);
+    assert_eq!(blocks(both).await, in_both);
+    assert_eq!(blocks(plain).await, in_plain);
+    for start in ["last_event_id=earliest", "since=1h", "last=3"] {
+        let replay = async |path: &str, show: &str| {
+            blocks(open(&format!("{path}{start}&wait=0{show}")).await).await
+        };
+        let show = "&show=channel";
+        assert_eq!(replay("/events/orders/eu?", show).await, in_one, "{start}");
+        let path = "/events?channel=orders/*&channel=staff&";
+        assert_eq!(replay(path, show).await, in_both, "{start}");
+        assert_eq!(replay("/events/orders/eu?", "").await, in_plain, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_event_shows_no_channel() {
+    let hub = Hub::start_with(&["--ping", "200ms"]).await;
+    let lost = within(hub.get("/events/demo?show=channel&wait=0&last_event_id=1-1").send()).await;
+    let gap = &blocks(lost.unwrap()).await[0];
+    assert!(gap.starts_with("id: ") && gap.contains("\nevent: gap\n"), "{gap}");
+    let mut quiet = hub.subscribe("/events/quiet?show=channel").await;
+    let id = hub.publish("busy", "x").await;
+    assert_eq!(quiet.block().await.unwrap().id.unwrap(), id);
+}
+
+#[tokio::test]
+async fn only_channels_can_be_shown() {
+    let hub = Hub::start().await;
+    for path in ["/events/demo?show=id", "/events?channel=a&show=", "/notifications?show=channels"]
+    {
+        let detail = refused(hub.get(path), 400).await;
+        assert!(detail.contains("show must be channel"), "{path}: {detail}");
+    }
 }
 
 #[tokio::test]

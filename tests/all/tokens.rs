@@ -588,6 +588,8 @@ async fn pages_of_named_origins_may_ask() {
     let any = open.get("/events/demo?wait=0").bearer_auth(&token);
     let any = within(any.header("Origin", "https://any.example").send()).await.unwrap();
     assert_eq!(any.headers()["access-control-allow-origin"], "*");
+    let exposed = any.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.to_lowercase().contains("herald-ping"), "{exposed}");
     assert!(!any.headers().contains_key("access-control-allow-credentials"));
     let none = hub_with(&[]).await;
     let own = none.get("/events/demo?wait=0").bearer_auth(&token);

@@ -1,11 +1,15 @@
 //! The hub: what handlers and apps hold.
 
+mod channels;
+mod revoking;
+mod telling;
+
 #[cfg(feature = "disk")]
 use std::path::Path;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     fmt,
-    sync::{Arc, Weak},
+    sync::Arc,
     thread::{self, ThreadId},
     time::{Duration, Instant},
 };
@@ -13,32 +17,25 @@ use std::{
 use actix::{Addr, Handler, Message, dev::ToEnvelope};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::{sync::OnceCell, task::spawn_local};
+use tokio::sync::OnceCell;
 
 pub use crate::admission::Refusal;
 #[cfg(feature = "redis")]
 use crate::journal::RedisJournal;
 use crate::{
     admission::{ASKING_SHARE, Admission},
-    broadcaster::{Broadcaster, Count, Drain, Named, Register, SeatInFeed},
-    channel::{Channel, Selector, View},
+    broadcaster::{Broadcaster, Drain, Register, SeatInFeed},
+    channel::{Selector, View},
     config::{History, HubConfig},
     grants::Session,
-    id::LastEventId,
-    journal::{Batch, Journal, JournalError, MemoryJournal, Reading, Receipt, Start},
-    listing::{ChannelInfo, ChannelPage, ChannelQuery, Scope, Sight},
+    journal::{Batch, Journal, JournalError, MemoryJournal, Receipt},
     pace::Rates,
-    revocations::{MAX_REVOKED, Notice, Revocations},
+    revocations::Revocations,
+    stats::Stats,
     subscriber::{Subscriber, Subscription},
 };
 #[cfg(feature = "disk")]
 use crate::{config::SyncPolicy, journal::DiskJournal};
-
-/// How often notices are looked at to be repeated, however young the history is.
-const MIN_REPEAT: Duration = Duration::from_secs(1);
-
-/// How many channels are looked at in one go.
-const MAX_NAMES: usize = 1_001;
 
 /// Publishes to a journal and hands out its events. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +49,7 @@ struct Core {
     revocations: Arc<Revocations>,
     /// Whether the journal's notices of revocations have been read.
     recalled: OnceCell<()>,
+    stats: Arc<Stats>,
     /// Each worker thread's.
     broadcasters: Mutex<HashMap<ThreadId, Addr<Broadcaster>>>,
 }
@@ -95,14 +93,18 @@ impl Hub {
 
     pub(crate) fn new(journal: impl Journal, config: HubConfig) -> Self {
         let revocations = Arc::<Revocations>::default();
-        // It has handled what it hears as soon as it has heard it: nobody has to wait for it.
+        let stats = Stats::new();
+        // They have handled what they hear as soon as they have heard it: nobody has to wait for
+        // them.
         drop(journal.join(Box::new(Arc::downgrade(&revocations))));
+        drop(journal.join(Box::new(stats.clone())));
         Self(Arc::new(Core {
             journal: Arc::new(journal),
             admission: Admission::new(config.limits.clone()),
             rates: Rates::new(&config.limits),
             revocations,
             recalled: OnceCell::new(),
+            stats,
             config,
             broadcasters: Mutex::default(),
         }))
@@ -145,6 +147,7 @@ impl Hub {
         let journal = self.0.journal.clone();
         let placement = journal.place(start, selector, view).await?;
         let seat = if *wait { Some(self.register(selector, view, session).await?) } else { None };
+        self.tell_stats();
         let token_id = session.as_ref().and_then(|session| session.token_id.as_deref());
         // Only now: what was revoked before it had its seat would not end it.
         if let Some(id) = token_id
@@ -175,148 +178,6 @@ impl Hub {
                 return Ok(seat);
             }
         }
-    }
-
-    /// Ends the streams of a user, on every node; the user may come back.
-    ///
-    /// # Errors
-    /// Those of [`publish`](Self::publish).
-    pub async fn log_out(&self, user: &str) -> Result<(), PublishError> {
-        self.publish(Notice::User { user: user.into() }.event()).await.map(drop)
-    }
-
-    /// Refuses the token with this id (`jti`) and ends its streams, on every node, until it expires
-    /// by itself at `exp`, in seconds since 1970.
-    ///
-    /// Remembered as long as the hub runs; over a restart by the journal, whose history may let go
-    /// of it early.
-    ///
-    /// # Errors
-    /// Those of [`publish`](Self::publish).
-    pub async fn revoke(&self, token_id: &str, exp: u64) -> Result<(), PublishError> {
-        self.recall_once().await.map_err(PublishError::Journal)?;
-        if self.0.revocations.len() >= MAX_REVOKED {
-            return Err(PublishError::Busy);
-        }
-        self.publish(Notice::Token { jti: token_id.into(), exp }.event()).await.map(drop)
-    }
-
-    /// Whether a token is revoked.
-    pub(crate) async fn is_revoked(&self, token_id: &str) -> Result<bool, JournalError> {
-        self.recall_once().await?;
-        Ok(self.0.revocations.has(token_id))
-    }
-
-    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
-        &self.0.revocations
-    }
-
-    /// Reads what the journal has of revocations from before, if that has not been done.
-    pub(crate) async fn recall_once(&self) -> Result<(), JournalError> {
-        self.0.recalled.get_or_try_init(|| self.recall()).await.map(drop)
-    }
-
-    /// Reads the notices that the journal has from before, and sees to it that it keeps them.
-    async fn recall(&self) -> Result<(), JournalError> {
-        let (selector, start) = (Notice::channel().into(), Start::After(LastEventId::Earliest));
-        let mut cursor = self.0.journal.place(&start, &selector, &View::All).await?.cursor;
-        loop {
-            let page = self.0.journal.page(&selector, &View::All, cursor, usize::MAX).await?;
-            match page {
-                Reading::Page(page) => {
-                    Notice::all_in(&page.bytes).for_each(|notice| self.0.revocations.take(notice));
-                    cursor = page.through;
-                    if page.at_head {
-                        break;
-                    }
-                }
-                Reading::Overrun { floor, .. } => cursor = floor,
-                Reading::Away => {
-                    let why = "revoked tokens are not known yet".into();
-                    return Err(JournalError::Unavailable(why));
-                }
-            }
-        }
-        spawn_local(repeat_notices(Arc::downgrade(&self.0)));
-        Ok(())
-    }
-
-    /// Lists channels that have kept events or are subscribed to by name.
-    ///
-    /// # Errors
-    /// The journal cannot be reached.
-    pub async fn channels(&self, query: ChannelQuery) -> Result<ChannelPage, JournalError> {
-        self.channels_as(query, |_| Sight::Whole).await
-    }
-
-    /// What may be seen of them.
-    pub(crate) async fn channels_as(
-        &self,
-        query: ChannelQuery,
-        sight: impl Fn(&Channel) -> Sight,
-    ) -> Result<ChannelPage, JournalError> {
-        let ChannelQuery { prefix, mut after, limit } = query;
-        // One more than wanted tells whether there are more.
-        let mut ask = limit.saturating_add(1);
-        let mut found = Vec::new();
-        loop {
-            let mut kept = self.0.journal.channels(&prefix, &after, ask).await?;
-            let named = Named { prefix: prefix.clone(), after: after.clone(), limit: ask };
-            let named: BTreeSet<_> = self.ask(named).await.into_iter().flatten().collect();
-            let names: BTreeSet<_> = kept.keys().chain(&named).cloned().collect();
-            // What comes after the first so many may be known in part only.
-            let is_last = names.len() < ask;
-            let names: Vec<_> = names.into_iter().take(ask).collect();
-            let last = names.last().map(Channel::to_string);
-            found.extend(names.into_iter().filter_map(|channel| match sight(&channel) {
-                Sight::Whole => Some((Some(kept.remove(&channel)), channel)),
-                Sight::Subscribers => named.contains(&channel).then_some((None, channel)),
-                Sight::Nothing => None,
-            }));
-            match last {
-                Some(last) if !is_last && found.len() <= limit => after = last,
-                _ => break,
-            }
-            // Few may be shown: look further at a time.
-            ask = (2 * ask).min(MAX_NAMES);
-        }
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let mut counts = vec![0; found.len()];
-        let names = found.iter().map(|(_, channel)| channel.clone()).collect();
-        for answer in self.ask(Count(names)).await {
-            counts.iter_mut().zip(answer).for_each(|(sum, count)| *sum += count);
-        }
-        let channels = found
-            .into_iter()
-            .zip(counts)
-            .map(|((kept, channel), subscribers)| ChannelInfo::new(kept, subscribers, channel));
-        Ok(ChannelPage { channels: channels.collect(), more, scope: Scope::Node })
-    }
-
-    /// What is known of one channel.
-    ///
-    /// # Errors
-    /// The journal cannot be reached.
-    pub async fn channel(&self, channel: Channel) -> Result<ChannelInfo, JournalError> {
-        self.channel_as(channel, Sight::Whole).await
-    }
-
-    /// What may be seen of it.
-    pub(crate) async fn channel_as(
-        &self,
-        channel: Channel,
-        sight: Sight,
-    ) -> Result<ChannelInfo, JournalError> {
-        let kept = match sight {
-            // A name is the first of those that start with it.
-            Sight::Whole => {
-                Some(self.0.journal.channels(channel.as_str(), "", 1).await?.remove(&channel))
-            }
-            Sight::Subscribers | Sight::Nothing => None,
-        };
-        let counts = self.ask(Count(vec![channel.clone()])).await;
-        Ok(ChannelInfo::new(kept, counts.iter().flatten().sum(), channel))
     }
 
     /// Ends every stream over the span `over`, and then publishing.
@@ -364,7 +225,10 @@ impl Hub {
     fn broadcaster(&self) -> Addr<Broadcaster> {
         let mut broadcasters = self.0.broadcasters.lock();
         let mine = broadcasters.entry(thread::current().id());
-        let start = || Broadcaster::start_on(&*self.0.journal, self.0.config.ping);
+        let start = || {
+            let Core { journal, config, stats, .. } = &*self.0;
+            Broadcaster::start_on(&**journal, config.ping, stats.clone())
+        };
         let broadcaster = mine.or_insert_with(start);
         if !broadcaster.connected() {
             log::error!("a broadcaster died; its streams ended and a new one takes its place");
@@ -395,7 +259,7 @@ impl Hub {
     /// Resolves when the broadcasters have handled what they were told before.
     #[cfg(test)]
     pub(crate) async fn settle(&self) {
-        self.ask(Count(Vec::new())).await;
+        self.ask(crate::broadcaster::Count(Vec::new())).await;
     }
 
     /// Pings every feed that has nothing to read.
@@ -405,6 +269,16 @@ impl Hub {
             for broadcaster in self.broadcasters() {
                 broadcaster.do_send(crate::broadcaster::Ping);
             }
+        }
+        self.settle().await;
+    }
+
+    /// Hands out an event that is in no journal.
+    #[cfg(test)]
+    pub(crate) async fn tell(&self, channel: crate::channel::Channel, frame: &'static str) {
+        let ephemeral = crate::broadcaster::Ephemeral { channel, frame: frame.into() };
+        for broadcaster in self.broadcasters() {
+            broadcaster.do_send(ephemeral.clone());
         }
         self.settle().await;
     }
@@ -419,19 +293,6 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
         }
-    }
-}
-
-/// Publishes notices again before the history's age lets go of them.
-async fn repeat_notices(core: Weak<Core>) {
-    while let Some(core) = core.upgrade() {
-        let max_age = core.journal.max_age();
-        for notice in core.revocations.to_repeat(max_age / 2) {
-            // Otherwise the next time.
-            let _ = core.journal.append(notice.event().into()).await;
-        }
-        drop(core);
-        tokio::time::sleep((max_age / 8).max(MIN_REPEAT)).await;
     }
 }
 
@@ -480,6 +341,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        channel::Channel,
         config::History,
         event::Event,
         journal::{Listener, Loss, MemoryJournal, News},
