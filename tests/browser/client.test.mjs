@@ -89,6 +89,8 @@ describe("the client", { concurrency: 8 }, () => {
     const hub = await startHub(t);
     const source = subscribe(t, `${hub.url}/events`, { channels: ["a", "b/*"] });
     const orders = [];
+    const named = [];
+    source.on("*", ({ channels }) => named.push(channels));
     source.on("order", ({ json, data, id, lastEventId }) => orders.push([json, data, id === lastEventId]));
     await opened(source);
     await publish(hub, "a", "no: {json", "event=order");
@@ -96,6 +98,7 @@ describe("the client", { concurrency: 8 }, () => {
     await publish(hub, "a", "plain");
     await received(source, 3);
     assert.deepEqual(orders, [[undefined, "no: {json", true], [{ price: 1 }, '{"price": 1}', true]]);
+    assert.deepEqual(named, [["a"], ["b/c"], ["a"]]);
     assert.deepEqual(source.states, ["open"]);
   });
 
@@ -349,7 +352,7 @@ describe("the client", { concurrency: 8 }, () => {
   test("a connection that dies without a word is noticed within twice the ping", async (t) => {
     const hub = await startHub(t, { ping: "500ms" });
     const network = await startNetwork(t, hub.port);
-    const source = subscribe(t, `${network.url}/events/a`, { ping: 500 });
+    const source = subscribe(t, `${network.url}/events/a`);
     await opened(source);
     await pause(2_000);
     assert.deepEqual(source.states, ["open"], "pings keep it");
@@ -394,7 +397,7 @@ describe("the client", { concurrency: 8 }, () => {
 
   test("a consumer that takes nothing stops the stream, and later has every event in order", async (t) => {
     const hub = await startHub(t, { ping: "500ms", flags: ["--stall", "2s", "--send-buffer", "64KiB"] });
-    const source = connect(`${hub.url}/events/a`, { ping: 500 });
+    const source = connect(`${hub.url}/events/a`);
     t.after(() => source.close());
     let dispatched = 0;
     source.on("*", () => dispatched++);
