@@ -112,9 +112,10 @@ export async function share(name, open, sink, closing, position) {
     const mine = (turn = new AbortController());
     try {
       await navigator.locks.request(name, steal ? { steal } : { signal: mine.signal }, lead);
-    } catch {
-      // Stolen, by a tab that took this one for gone.
-      if (turn !== mine || !isLeading || closing.aborted) return;
+    } catch (error) {
+      // Stolen, by a tab that took this one for gone; or given up.
+      const isAborted = error instanceof DOMException && error.name === "AbortError";
+      if (!isAborted || turn !== mine || mine.signal.aborted) return;
       isLeading = false;
       leading.abort();
       follow();
@@ -186,11 +187,14 @@ export async function share(name, open, sink, closing, position) {
     if (event && !event.id && !isNext) {
       // It has no place in the stream, and does not come again.
       sink.onEvent({ ...event, lastEventId: position });
-    } else if (isNext || before === joint || (isOld && !event)) {
+    } else if (isNext) {
       joint = next;
-      if (event && (isNext || !seen.has(digest(event)))) deliver(event);
-      else if (isNext && next !== position) move(next);
-    } else if (!event || !seen.has(digest(event))) {
+      if (event) deliver(event);
+      else if (next !== position) move(next);
+    } else if (event ? seen.has(digest(event)) : isOld || before === joint) {
+      joint = next;
+    } else if (!isOld) {
+      // One that is not known may be new, or older than where this tab began.
       return catchUp(message);
     }
     const room = sink.room?.();
