@@ -106,8 +106,9 @@ export class Connection {
       onState: (state, error) => this.#turn(state, error),
       room: () => this.#room(),
     };
+    const request = { ...options };
     /** @type {import("./share.js").Open} */
-    const open = (...args) => keepOpen(address, options, ...args);
+    const open = (...args) => keepOpen(address, request, ...args);
     const closing = this.#closing.signal;
     const alone = () => open(sink, closing, lastEventId);
     if (share && globalThis.navigator?.locks) {
@@ -172,7 +173,7 @@ export class Connection {
     if (this.state === "closed") return;
     this.lastEventId = block.lastEventId;
     const event = new HeraldEvent(block);
-    for (const type of [block.type, "*"]) call(this.#listeners.get(type), event);
+    for (const type of new Set([block.type, "*"])) call(this.#listeners.get(type), event);
   }
 
   /**
@@ -187,10 +188,12 @@ export class Connection {
     if (state === "closed") this.#closing.abort();
   }
 
-  async #room() {
-    while ([...this.#queues].some(({ length }) => length >= MAX_QUEUED)) {
-      await new Promise((resolve) => (this.#resume = () => resolve(null)));
-    }
+  #room() {
+    const isFull = () => [...this.#queues].some(({ length }) => length >= MAX_QUEUED);
+    const wait = async () => {
+      while (isFull()) await new Promise((resolve) => (this.#resume = () => resolve(null)));
+    };
+    return isFull() ? wait() : undefined;
   }
 }
 
@@ -204,7 +207,7 @@ export class Connection {
 function call(functions, ...args) {
   for (const fn of [...(functions ?? [])]) {
     try {
-      fn(...args);
+      if (functions?.has(fn)) fn(...args);
     } catch (error) {
       queueMicrotask(() => {
         throw error;

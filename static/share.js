@@ -2,9 +2,10 @@
  * One connection for all tabs of a browser. The tab that holds a lock leads: it has the connection,
  * and tells the others what comes. When it closes, crashes or freezes, another one takes over.
  *
- * What a tab has of the stream is told by its position, the last event id. The leader says with
- * each event from which position on it brings the stream; a tab that is elsewhere asks the hub
- * itself for what it misses. So nothing depends on what the leader before has told to whom.
+ * What a tab has of the stream is told by its position, the last event id, which only moves on. The
+ * leader says with each event from which position on it brings the stream; a tab that is elsewhere
+ * asks the hub itself for what it misses. So nothing depends on what the leader before has told to
+ * whom. The leader hears itself in the same way, so that it can be slow without holding up the rest.
  * @module
  */
 
@@ -39,8 +40,10 @@ const PATIENCE = 20_000;
 const ANSWER = 2_000;
 /** How often at most the others hear that the leader hears something. */
 const LIFE = 1_000;
-/** So many ids of events that were here tell which come again. */
+/** So many events that were here are known again when a leader brings them that is behind. */
 const MAX_SEEN = 10_000;
+/** So many messages wait; the hub has what came before them. */
+const MAX_WAITING = 1_000;
 
 /**
  * @param {string} name What all tabs of one stream have in common.
@@ -50,20 +53,28 @@ const MAX_SEEN = 10_000;
  * @param {string} position
  */
 export async function share(name, open, sink, closing, position) {
-  const { held = [] } = await navigator.locks.query();
   if (closing.aborted) return;
   const channel = new BroadcastChannel(name);
-  /** @type {Set<string>} */
+  /** @type {Set<number>} */
   const seen = new Set();
   /** This tab's turn in the queue for the lock. */
   let turn = new AbortController();
-  /** Ends this tab's own reading, to lead or to catch up. */
+  /** Ends the reading for all. */
+  let leading = new AbortController();
+  /** Ends this tab's own reading, to catch up. */
   let reading = new AbortController();
   let isLeading = false;
-  /** What has come while this tab catches up. @type {Message[] | undefined} */
-  let waiting;
+  /**
+   * What has come while this tab catches up, or is full. Until the hub has let it in, it hears nothing.
+   *
+   * @type {Message[] | undefined}
+   */
+  let waiting = [];
   /** @type {Message} */
   let standing = {};
+  /** How far the leader is, and how far this tab has all that the leader tells of: it may be ahead. */
+  let last = "";
+  let joint = position;
   let told = 0;
   let heard = 0;
   let isDoubtful = false;
@@ -75,14 +86,15 @@ export async function share(name, open, sink, closing, position) {
     channel.postMessage(message);
   }
 
+  /** Says how it stands, and where, so that who has missed something notices. */
+  function report() {
+    tell({ ...standing, before: last, position: last });
+  }
+
   /** @param {Block} event */
   function deliver(event) {
     position = event.lastEventId;
-    // One without an id has no place in the stream, and does not come again.
-    if (event.id) {
-      if (seen.has(event.id)) return;
-      if (seen.add(event.id).size > MAX_SEEN) seen.delete(oldest(seen));
-    }
+    if (event.id && seen.add(digest(event)).size > MAX_SEEN) seen.delete(oldest(seen));
     sink.onEvent(event);
   }
 
@@ -90,12 +102,6 @@ export async function share(name, open, sink, closing, position) {
   function move(id) {
     position = id;
     sink.onPosition?.(id);
-  }
-
-  function startReading() {
-    reading.abort();
-    reading = new AbortController();
-    return reading.signal;
   }
 
   // ---- Leading
@@ -106,11 +112,12 @@ export async function share(name, open, sink, closing, position) {
     const mine = (turn = new AbortController());
     try {
       await navigator.locks.request(name, steal ? { steal } : { signal: mine.signal }, lead);
-    } catch {
-      // Stolen, by a tab that took this one for gone.
-      if (turn !== mine || !isLeading || closing.aborted) return;
+    } catch (error) {
+      // Stolen, by a tab that took this one for gone; or given up.
+      const isAborted = error instanceof DOMException && error.name === "AbortError";
+      if (!isAborted || turn !== mine || mine.signal.aborted) return;
       isLeading = false;
-      reading.abort();
+      leading.abort();
       follow();
     }
   }
@@ -118,27 +125,36 @@ export async function share(name, open, sink, closing, position) {
   async function lead() {
     if (closing.aborted) return;
     isLeading = true;
+    leading.abort();
+    leading = new AbortController();
+    reading.abort();
     waiting = undefined;
+    last = joint = position;
+
+    /**
+     * @param {string} next
+     * @param {Block} [event]
+     */
+    function pass(next, event) {
+      const message = { before: last, position: next, event };
+      last = next;
+      tell(message);
+      hear(message);
+    }
+
     await open({
-      onEvent(event) {
-        tell({ before: position, position: event.lastEventId, event });
-        deliver(event);
-      },
-      onPosition(id) {
-        tell({ before: position, position: id });
-        move(id);
-      },
+      onEvent: (event) => pass(event.lastEventId, event),
+      onPosition: (id) => pass(id),
       onState(state, error) {
         standing = { state, error: error?.message };
         // Others may fare better than one that is refused.
-        if (state !== "closed") tell(standing);
+        if (state !== "closed") report();
         sink.onState?.(state, error);
       },
       onLife() {
-        if (Date.now() - told > LIFE) tell({});
+        if (Date.now() - told > LIFE) report();
       },
-      room: sink.room,
-    }, startReading(), position);
+    }, leading.signal, position);
   }
 
   // ---- Following
@@ -150,7 +166,7 @@ export async function share(name, open, sink, closing, position) {
 
   channel.onmessage = ({ data: message }) => {
     if (isLeading) {
-      if (message.isQuestion) tell(standing);
+      if (message.isQuestion) report();
     } else if (!message.isQuestion) {
       heard = Date.now();
       isDoubtful = false;
@@ -158,41 +174,85 @@ export async function share(name, open, sink, closing, position) {
     }
   };
 
-  /** @param {Message} message */
-  function hear(message) {
-    if (waiting) return void waiting.push(message);
+  /**
+   * @param {Message} message
+   * @param {boolean} [isOld] It has waited, and what came before it has been caught up with.
+   */
+  function hear(message, isOld) {
+    if (waiting) return void (waiting.push(message) > MAX_WAITING && waiting.shift());
     const { state, error, before, position: next, event } = message;
     if (state) sink.onState?.(state, error ? new HeraldError(error) : undefined);
     if (next === undefined) return;
-    if (event?.id && seen.has(event.id)) move(next);
-    else if (before !== position) catchUp(message);
-    else if (event) deliver(event);
-    else move(next);
+    const isNext = before === position;
+    if (event && !event.id && !isNext) {
+      // It has no place in the stream, and does not come again.
+      sink.onEvent({ ...event, lastEventId: position });
+    } else if (isNext) {
+      joint = next;
+      if (event) deliver(event);
+      else if (next !== position) move(next);
+    } else if (event ? seen.has(digest(event)) : isOld || before === joint) {
+      joint = next;
+    } else if (!isOld) {
+      // One that is not known may be new, or older than where this tab began.
+      return catchUp(message);
+    }
+    const room = sink.room?.();
+    if (room) hold(() => room);
   }
 
   /**
-   * Reads what this tab misses, at least up to a message that does not follow on what it has.
+   * Lets what comes wait until something is done.
    *
-   * @param {Message} [message]
+   * @param {(signal: AbortSignal) => Promise<boolean | void>} until Gives whether it has caught up.
    */
-  async function catchUp(message) {
-    waiting = [];
-    const signal = startReading();
-    await open({
-      onEvent: deliver,
-      onPosition: move,
-      onState: (state, error) => state === "closed" && sink.onState?.(state, error),
-      room: sink.room,
-    }, signal, position, true);
+  async function hold(until) {
+    waiting ??= [];
+    reading.abort();
+    const { signal } = (reading = new AbortController());
+    const isCaughtUp = await until(signal);
     if (signal.aborted || !waiting) return;
     const later = waiting;
     waiting = undefined;
-    if (message?.event) deliver(message.event);
-    if (message?.position !== undefined) move(message.position);
-    later.forEach(hear);
+    for (const message of later) hear(message, Boolean(isCaughtUp));
+  }
+
+  /**
+   * Reads what this tab misses.
+   *
+   * @param {Message} [message] What showed it.
+   */
+  function catchUp({ event, position: next = joint } = {}) {
+    hold(async (signal) => {
+      let hasFailed = false;
+      await open({
+        onEvent: deliver,
+        onPosition: move,
+        onState(state, error) {
+          if (!error) return;
+          hasFailed = true;
+          sink.onState?.(state, error);
+        },
+        room: sink.room,
+      }, signal, position, true);
+      if (signal.aborted) return;
+      // The leader knows how it stands now.
+      if (hasFailed) ask();
+      // Another node may have been asked, that did not have it yet.
+      if (event?.id && !seen.has(digest(event))) setTimeout(ask, ANSWER);
+      else joint = next;
+      return true;
+    });
+  }
+
+  function leave() {
+    turn.abort();
+    leading.abort();
+    isLeading = false;
   }
 
   function ask() {
+    if (isLeading || closing.aborted) return;
     heard = Date.now();
     isDoubtful = true;
     tell({ isQuestion: true });
@@ -202,23 +262,46 @@ export async function share(name, open, sink, closing, position) {
   }
 
   const timer = setInterval(() => {
-    if (!isLeading && Date.now() - heard > PATIENCE) ask();
-  }, PATIENCE / 4);
+    if (Date.now() - heard > PATIENCE) ask();
+  }, PATIENCE / 10);
   const { document } = globalThis;
-  document?.addEventListener("visibilitychange", () => document.hidden || isLeading || ask(), { signal: closing });
+  document?.addEventListener("visibilitychange", () => document.hidden || ask(), { signal: closing });
+  document?.addEventListener("resume", ask, { signal: closing });
+  // A page that is left may come back, and holds until then what it held.
+  globalThis.addEventListener("pagehide", leave, { signal: closing });
+  globalThis.addEventListener("pageshow", ({ persisted }) => persisted && follow(), { signal: closing });
   closing.addEventListener("abort", () => {
     clearInterval(timer);
-    turn.abort();
+    leave();
     reading.abort();
     channel.close();
   });
 
-  if (held.some((lock) => lock.name === name)) catchUp();
   follow();
+  await navigator.locks.query();
+  if (!isLeading && !closing.aborted) catchUp();
 }
 
-/** @param {Set<string>} ids In the order in which they were added. */
-function oldest(ids) {
-  for (const id of ids) return id;
-  return "";
+/**
+ * Tells events apart without keeping them. An id alone does not: publishers may use it again.
+ *
+ * @param {Block} event
+ */
+function digest({ id, type, data }) {
+  let [high, low] = [0x811c9dc5, 0x9747b28c];
+  for (const text of [id, type, data]) {
+    for (let i = 0; i <= text.length; i++) {
+      const unit = i < text.length ? text.charCodeAt(i) : 0x10000;
+      high = Math.imul(high ^ unit, 0x01000193);
+      low = Math.imul(low ^ unit, 0x5bd1e995);
+    }
+  }
+  // As many bits as a number holds.
+  return (high >>> 0) * 2 ** 21 + (low >>> 11);
+}
+
+/** @param {Set<number>} marks In the order in which they were added. */
+function oldest(marks) {
+  for (const mark of marks) return mark;
+  return 0;
 }

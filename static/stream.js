@@ -24,7 +24,7 @@ import { createParser } from "./event-stream.js";
  * @property {(lastEventId: string) => void} [onPosition] It goes on after this, without an event.
  * @property {(state: State, error?: HeraldError) => void} [onState]
  * @property {() => void} [onLife] Something came.
- * @property {() => Promise<void>} [room] Resolves when more events can be taken.
+ * @property {() => Promise<void> | undefined} [room] If no more events can be taken: until they can.
  */
 
 /** The longest time between two tries, in milliseconds, unless the server asks for more. */
@@ -33,6 +33,8 @@ const MAX_BACKOFF = 30_000;
 const MAX_WAIT = 86_400_000;
 /** As `EventSource` does it, until the server says how long to wait. */
 const RETRY = 3_000;
+/** What a server's `retry: 0` grows from when it fails. */
+const MIN_BACKOFF = 500;
 /** Until the server says how often it sends something. */
 const PING = 15_000;
 /** The reason to end a connection of a network that may be gone. */
@@ -59,14 +61,13 @@ export class HeraldError extends Error {
  * or `once`, up to where the hub has nothing more.
  *
  * @param {URL} url
- * @param {Request} request
+ * @param {Request} request Its token is replaced when it is refused.
  * @param {Sink} sink
  * @param {AbortSignal} closing
  * @param {string} lastEventId
  * @param {boolean} [once]
  */
 export async function keepOpen(url, request, sink, closing, lastEventId, once) {
-  let { token } = request;
   let retry = RETRY;
   let failures = 0;
   let isRefused = false;
@@ -76,8 +77,8 @@ export async function keepOpen(url, request, sink, closing, lastEventId, once) {
   /** @param {AbortController} attempt */
   async function read(attempt) {
     const { signal } = attempt;
+    const token = (request.token ??= await request.getToken?.());
     const watchdog = watch(attempt);
-    token ??= await request.getToken?.();
     const headers = new Headers(request.headers);
     // By the second, an overloaded hub knows that it can say so.
     headers.set("Accept", "text/event-stream, application/problem+json");
@@ -87,7 +88,7 @@ export async function keepOpen(url, request, sink, closing, lastEventId, once) {
     const response = await fetch(url, { headers, signal, cache: "no-store", credentials: request.credentials });
     const { status, body } = response;
     if (status !== 200) throw await refusal(response);
-    if (!body || !/^text\/event-stream\b/i.test(response.headers.get("Content-Type") ?? "")) {
+    if (!body || !/^text\/event-stream\s*(;|$)/i.test(response.headers.get("Content-Type") ?? "")) {
       throw new HeraldError(`${url.pathname} is no event stream`, status);
     }
     failures = 0;
@@ -101,6 +102,7 @@ export async function keepOpen(url, request, sink, closing, lastEventId, once) {
         sink.onEvent(event);
       },
       onPosition(id) {
+        if (signal.aborted) return;
         lastEventId = id;
         sink.onPosition?.(id);
       },
@@ -132,9 +134,10 @@ export async function keepOpen(url, request, sink, closing, lastEventId, once) {
       const { status } = error;
       if ((status === 401 || status === 403) && request.getToken && !isRefused) {
         isRefused = true;
-        token = undefined;
+        request.token = undefined;
         continue;
       }
+      isRefused = false;
       if (status && status < 500 && ![408, 425, 429].includes(status)) {
         return sink.onState?.("closed", error);
       }
@@ -162,7 +165,7 @@ function watch(attempt) {
     clearTimeout(timer);
     const left = seen + limit - Date.now();
     if (!limit || signal.aborted) return;
-    if (isResting || left > 0) timer = setTimeout(look, isResting ? limit : left);
+    if (isResting || left > 0) timer = setTimeout(look, Math.min(isResting ? limit : left, MAX_WAIT));
     else attempt.abort(new HeraldError(`nothing came for ${limit / 1_000} s`));
   }
   look();
@@ -173,6 +176,7 @@ function watch(attempt) {
     /** @param {number} ping */
     expect(ping) {
       limit = 2 * ping;
+      seen = Date.now();
       look();
     },
     /** @param {Promise<void>} [rest] Silence until then is our own. */
@@ -223,7 +227,8 @@ function onReturn(signal, onVisible, onOnline) {
  * @param {number} [retryAfter]
  */
 export function backoff(retry, failures, retryAfter = 0) {
-  const longer = Math.min(retry * 2 ** failures, Math.max(retry, MAX_BACKOFF));
+  const first = failures ? Math.max(retry, MIN_BACKOFF) : retry;
+  const longer = Math.min(first * 2 ** failures, Math.max(retry, MAX_BACKOFF));
   return Math.min(Math.max(longer, retryAfter) * (1 + Math.random() / 2), MAX_WAIT);
 }
 

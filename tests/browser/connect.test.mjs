@@ -1,0 +1,170 @@
+// The client in pages and workers of a real browser, against the real hub.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { launch } from "./chromium.mjs";
+import { BINARY, publish, startHub } from "./hub.mjs";
+import { numbers, openPage, publishAll, subscribe } from "./tabs.mjs";
+import { startServer } from "./servers.mjs";
+
+const KEY = "a secret of more than thirty-two bytes";
+
+let browser;
+
+before(async () => {
+  browser = await launch();
+});
+
+after(() => browser.close());
+
+async function openBrowser(t) {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  return context;
+}
+
+describe("a page", { concurrency: 3 }, () => {
+  test("that loses the network goes on where it was when it is back", async (t) => {
+    const hub = await startHub(t);
+    const context = await openBrowser(t);
+    const stream = await subscribe(await openPage(t, context, hub.url), "/events/a");
+    await stream.state("open");
+    await publish(hub, "a", "before");
+    await stream.received(1);
+    await context.setOffline(true);
+    await publish(hub, "a", "meanwhile");
+    await context.setOffline(false);
+    await publish(hub, "a", "after");
+    await stream.received(3);
+    assert.deepEqual(await stream.events(), ["before", "meanwhile", "after"]);
+  });
+
+  test("waits for a hub that restarts, without a complaint of its own", async (t) => {
+    const hub = await startHub(t);
+    const page = await openPage(t, await openBrowser(t), hub.url);
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    const stream = await subscribe(page, "/events/a");
+    await stream.state("open");
+    await publishAll(hub, "a", numbers(10));
+    await stream.received(10);
+    await hub.stop();
+    await stream.state("waiting");
+    const again = await startHub(t, { port: hub.port });
+    await stream.state("open");
+    await publish(again, "a", "after");
+    await stream.has("after");
+    assert.deepEqual(await stream.events(), [...numbers(10), "gap", "after"]);
+    assert.deepEqual(complaints, []);
+  });
+
+  for (const [what, event] of [["is looked at", 'document.dispatchEvent(new Event("visibilitychange"))'],
+    ["has a network", 'dispatchEvent(new Event("online"))']]) {
+    test(`hurries when it ${what} again`, async (t) => {
+      const hub = await startHub(t);
+      const page = await openPage(t, await openBrowser(t), hub.url);
+      const stream = await subscribe(page, "/events/a");
+      await stream.state("open");
+      await hub.stop();
+      // The third wait is of eight seconds or more.
+      await page.waitForFunction(() => log.states.filter((state) => state === "waiting").length === 3);
+      await startHub(t, { port: hub.port });
+      const begin = Date.now();
+      await page.evaluate(event);
+      await stream.state("open");
+      assert.ok(Date.now() - begin < 3_000);
+    });
+  }
+
+  test("does not hurry a hub that said when to come back", async (t) => {
+    const server = await startServer(t, (response) =>
+      response.writeHead(503, { "Retry-After": "60", "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "Retry-After" }).end());
+    const hub = await startHub(t);
+    const page = await openPage(t, await openBrowser(t), hub.url);
+    const stream = await subscribe(page, server.url);
+    await stream.state("waiting");
+    await page.evaluate(() => {
+      document.dispatchEvent(new Event("visibilitychange"));
+      dispatchEvent(new Event("online"));
+    });
+    assert.equal(await page.evaluate(() => new Promise((done) => setTimeout(() => done(source.state), 500))), "waiting");
+    assert.equal(await page.evaluate(() => source.error.retryAfter), 60_000);
+  });
+
+  test("may subscribe in a worker of its own", async (t) => {
+    const hub = await startHub(t);
+    const page = await openPage(t, await openBrowser(t), hub.url);
+    await page.evaluate((home) => {
+      window.told = [];
+      const program = `
+        import { connect } from "${home}/static/herald.js";
+        const source = connect("${home}/events/a");
+        source.watch(() => postMessage(source.state));
+        for await (const { json } of source) postMessage(json);`;
+      window.worker = new Worker(URL.createObjectURL(new Blob([program], { type: "text/javascript" })), { type: "module" });
+      worker.onmessage = ({ data }) => told.push(data);
+      worker.onerror = ({ message }) => told.push(message);
+    }, hub.url);
+    await page.waitForFunction(() => told.includes("open"));
+    await publish(hub, "a", '{"n":1}');
+    await page.waitForFunction(() => told.length === 2);
+    assert.deepEqual(await page.evaluate(() => told), ["open", { n: 1 }]);
+  });
+
+  test("may share with a worker", async (t) => {
+    const hub = await startHub(t);
+    const page = await openPage(t, await openBrowser(t), hub.url);
+    const stream = await subscribe(page, "/events/a", { share: true });
+    await stream.state("open");
+    await page.evaluate((home) => {
+      window.told = [];
+      const program = `
+        import { connect } from "${home}/static/herald.js";
+        const source = connect("${home}/events/a", { share: true });
+        source.watch(() => source.state === "open" && postMessage("open"));
+        for await (const { data } of source) postMessage(data);`;
+      window.worker = new Worker(URL.createObjectURL(new Blob([program], { type: "text/javascript" })), { type: "module" });
+      worker.onmessage = ({ data }) => told.push(data);
+    }, hub.url);
+    await page.waitForFunction(() => told.includes("open"));
+    await publish(hub, "a", "one");
+    await stream.received(1);
+    // It led.
+    await stream.close();
+    await page.waitForFunction(() => told.includes("one"));
+    await publish(hub, "a", "two");
+    await page.waitForFunction(() => told.includes("two"));
+    assert.deepEqual(await page.evaluate(() => told.filter((text) => text !== "open")), ["one", "two"]);
+  });
+
+  test("of another origin subscribes with a token in a header, and resumes after any id", async (t) => {
+    const home = await startServer(t, (response) => response.writeHead(200, { "Content-Type": "text/html" }).end());
+    const hub = await startHub(t, { flags: ["--jwt-key", KEY, "--cors-origin", home.url] });
+    const token = execFileSync(BINARY,
+      ["token", "--jwt-key", KEY, "--sub", "somebody", "--subscribe", "a", "--publish", "a"], { encoding: "utf8" }).trim();
+    const write = (body, id) => fetch(`${hub.url}/events/a?id=${encodeURIComponent(id)}`,
+      { method: "POST", headers: { Authorization: `Bearer ${token}` }, body });
+    const page = await (await openBrowser(t)).newPage();
+    // The module is let in from another origin by who serves it; here, by the test.
+    await page.route(`${home.url}/static/*`, async (route) =>
+      route.fulfill({ response: await route.fetch({ url: route.request().url().replace(home.url, hub.url) }) }));
+    await page.goto(home.url);
+    const stream = await subscribe(page, `${hub.url}/events/a`, { token });
+    await stream.state("open");
+    await write("one", "тест");
+    await stream.received(1);
+    await write("two", "end");
+    await stream.received(2);
+    await page.evaluate(([url, options]) => import("/static/herald.js").then(({ connect }) => {
+      window.again = [];
+      connect(url, options).on("*", ({ data }) => again.push(data));
+    }), [`${hub.url}/events/a`, { token, lastEventId: "тест" }]);
+    await page.waitForFunction(() => again.length === 1);
+    assert.deepEqual(await page.evaluate(() => again), ["two"]);
+    const refused = await subscribe(page, `${hub.url}/events/b`, { token });
+    await refused.state("closed");
+    assert.match(await refused.error(), /subscribe/);
+  });
+});
