@@ -104,6 +104,13 @@ export async function share(name, open, sink, closing, position) {
     sink.onPosition?.(id);
   }
 
+  /** Has all that the leader tells of up to there. @param {string} id */
+  function join(id) {
+    joint = id;
+    // Where nothing comes for long, the hub forgets the position of before.
+    if (isLater(id, position)) move(id);
+  }
+
   // ---- Leading
 
   /** @param {boolean} [steal] From a leader that is gone, but did not let go. */
@@ -192,7 +199,7 @@ export async function share(name, open, sink, closing, position) {
       if (event) deliver(event);
       else if (next !== position) move(next);
     } else if (event ? seen.has(digest(event)) : isOld || before === joint) {
-      joint = next;
+      join(next);
     } else if (!isOld) {
       // One that is not known may be new, or older than where this tab began.
       return catchUp(message);
@@ -240,7 +247,7 @@ export async function share(name, open, sink, closing, position) {
       if (hasFailed) ask();
       // Another node may have been asked, that did not have it yet.
       if (event?.id && !seen.has(digest(event))) setTimeout(ask, ANSWER);
-      else joint = next;
+      else join(next);
       return true;
     });
   }
@@ -280,6 +287,17 @@ export async function share(name, open, sink, closing, position) {
   follow();
   await navigator.locks.query();
   if (!isLeading && !closing.aborted) catchUp();
+}
+
+/**
+ * Whether an id of the hub's comes after another; of those that publishers give, nobody can tell.
+ *
+ * @param {string} id
+ * @param {string} other
+ */
+function isLater(id, other) {
+  const [mine, its] = [id, other].map((text) => /^(\d+)-(\d+)$/.exec(text));
+  return mine !== null && its !== null && (Number(mine[1]) - Number(its[1]) || Number(mine[2]) - Number(its[2])) > 0;
 }
 
 /**

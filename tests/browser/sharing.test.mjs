@@ -212,6 +212,30 @@ describe("tabs that share", { concurrency: 3 }, () => {
     await haveAll(tabs, ["1"]);
   });
 
+  test("a tab that heard nothing for long takes over without a gap that is none", async (t) => {
+    const hub = await startHub(t, { ping: "500ms", flags: ["--history-events", "10"] });
+    const context = await openBrowser(t);
+    const leader = await openTab(t, context, hub);
+    const follower = await openTab(t, context, hub);
+    await caughtUp(hub);
+    // The hub moves on between any two things that the tabs hear of it.
+    const moving = setInterval(() => publish(hub, "other", "x").catch(() => {}), 10);
+    t.after(() => clearInterval(moving));
+    const late = await openTab(t, context, hub);
+    for (const tab of [late, follower]) {
+      const begun = await tab.page.evaluate(() => source.lastEventId);
+      await tab.page.waitForFunction((begun) => source.lastEventId !== begun, begun, { polling: 20 });
+    }
+    clearInterval(moving);
+    await publishAll(hub, "other", numbers(20));
+    const last = await late.page.evaluate(() => source.lastEventId);
+    await late.page.waitForFunction((last) => source.lastEventId !== last, last, { polling: 20 });
+    for (const tab of [leader, follower]) await tab.page.close();
+    await caughtUp(hub);
+    await publishAll(hub, "a", ["hello"]);
+    await haveAll([late], ["hello"]);
+  });
+
   test("a restart of a hub that keeps its journal costs nothing and doubles nothing", async (t) => {
     const directory = mkdtempSync(join(tmpdir(), "herald-sharing-"));
     t.after(() => rmSync(directory, { recursive: true }));
