@@ -178,7 +178,8 @@ function selectAt(place) {
 
 scroller.addEventListener("scroll", drawSoon, { passive: true });
 new ResizeObserver(drawSoon).observe(scroller);
-scroller.addEventListener("click", ({ target }) => {
+// Before a click is complete, the row may be another event's.
+scroller.addEventListener("mousedown", ({ target }) => {
   const row = target instanceof Element && target.closest(".row");
   const found = pool.find(({ element }) => element === row);
   if (found) select(found.entry === selected ? undefined : found.entry);

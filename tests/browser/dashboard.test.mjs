@@ -71,6 +71,7 @@ test("a selected event is shown whole, by mouse and by keyboard", async (t) => {
   const page = await openPage(t, hub);
   await publish(hub, "demo", '{"number":12345678901234567890}');
   await publish(hub, "demo", "second");
+  await row(page, "second").waitFor();
   await row(page, "number").click();
   assert.equal(await page.innerText("#data"), '{\n  "number": 12345678901234567890\n}');
   await page.keyboard.press("ArrowUp");
