@@ -76,7 +76,11 @@ test("a selected event is shown whole, by mouse and by keyboard", async (t) => {
   assert.equal(await page.innerText("#data"), '{\n  "number": 12345678901234567890\n}');
   await page.keyboard.press("ArrowUp");
   assert.equal(await page.innerText("#data"), "second");
-  assert.equal(await page.getAttribute("#scroller", "aria-activedescendant"), await row(page, "second").getAttribute("id"));
+  await page.waitForFunction(() => {
+    const active = document.getElementById("scroller").getAttribute("aria-activedescendant");
+    const selected = document.querySelector('.row[aria-selected="true"] .data');
+    return selected?.textContent === "second" && selected.parentElement.id === active;
+  });
   await page.keyboard.press("Escape");
   assert.ok(await page.isHidden("#detail"));
 });
