@@ -49,14 +49,13 @@ pub(crate) fn shown_to<'a>(
 
 /// No name has a control character, so that each can stand in a line.
 fn with_channels<'a>(channels: impl Iterator<Item = &'a Channel>, frame: &[u8]) -> Bytes {
-    let mut lines = BytesMut::new();
+    let mut parts = Vec::with_capacity(4);
     for channel in channels {
-        lines.extend_from_slice(b"channel: ");
-        lines.extend_from_slice(channel.as_str().as_bytes());
-        lines.extend_from_slice(b"\n");
+        parts.extend(["channel: ".as_bytes(), channel.as_str().as_bytes(), b"\n"]);
     }
-    lines.extend_from_slice(frame);
-    lines.freeze()
+    parts.push(frame);
+    // Allocated once.
+    parts.concat().into()
 }
 
 /// What [`with_id`] was given.

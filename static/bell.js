@@ -41,6 +41,8 @@ import { BellView } from "./bell/view.js";
 const KEPT = 50;
 /** What says where a stream begins. */
 const BEGINNINGS = ["last", "since", "last_event_id", "lastEventId", "lastEventID", "Last-Event-ID"];
+/** What may carry a token. */
+const TOKENS = ["token", "access_token", "authorization"];
 /** A reader is told of what came in this time in one sentence, in milliseconds… */
 const GATHER = 1_000;
 /** …and not more often than this. */
@@ -164,7 +166,7 @@ export class NotificationBellElement extends Base {
   #start(src, user, options) {
     if (!URL.canParse(src, document.baseURI)) return;
     const url = new URL(src, document.baseURI);
-    this.#marks = readMarks(`herald-bell:${url}:${user}`);
+    this.#marks = readMarks(`herald-bell:${withoutToken(url)}:${user}`);
     if (!BEGINNINGS.some((name) => url.searchParams.has(name))) url.searchParams.set("last", String(KEPT));
     if (this.#getToken) options.getToken = () => this.#getToken?.() ?? "";
     const connection = (this.#connection = connect(url, options));
@@ -333,6 +335,13 @@ export class NotificationBellElement extends Base {
     const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
     if (isPrevented || (link instanceof HTMLAnchorElement && !isElsewhere)) this.#close({ givesFocusBack: true });
   }
+}
+
+/** What is kept by the browser must not let anybody in. @param {URL} url */
+function withoutToken(url) {
+  const plain = new URL(url);
+  for (const name of TOKENS) plain.searchParams.delete(name);
+  return plain;
 }
 
 // Another copy may be here already, such as one that was bundled.

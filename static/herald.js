@@ -17,14 +17,17 @@ import { HeraldError, keepOpen } from "./stream.js";
  * @property {string} [lastEventId] Begin after this event; `earliest` is all that is kept.
  * @property {AbortSignal} [signal] Closes the connection.
  * @property {boolean | string} [share] One connection for all tabs that ask for the same. Where they
- *   may be of several users, give each user's a name of their own. Does nothing where the browser
- *   has no locks: it wants HTTPS, or localhost.
+ *   may be of several users, give each user's a name of their own: a tab gets what the token of
+ *   another lets see. Does nothing where the browser has no locks, which want HTTPS or localhost.
+ *   The server must be a herald.
  *
  * @typedef {Choice & import("./stream.js").Request} Options
  */
 
-/** So many events wait for an iteration, and then the stream does. */
+/** So many events wait for an iteration… */
 const MAX_QUEUED = 1_000;
+/** …with so many characters, and then the stream does. */
+const MAX_CHARACTERS = 16_777_216;
 
 export { HeraldError };
 
@@ -145,7 +148,10 @@ export class Connection {
     this.#turn("closed");
   }
 
-  /** Every event from now on. Throws what closes the connection. The stream waits for who is slow. */
+  /**
+   * Every event from the time on when the first is asked for. Throws what closes the connection. The
+   * stream waits for who is slow.
+   */
   async *[Symbol.asyncIterator]() {
     /** @type {HeraldEvent[]} */
     const queue = [];
@@ -155,7 +161,7 @@ export class Connection {
     try {
       for (;;) {
         const event = queue.shift();
-        if (queue.length < MAX_QUEUED) this.#resume?.();
+        this.#resume?.();
         if (event) yield event;
         else if (this.state !== "closed") await new Promise((resolve) => (wake = () => resolve(null)));
         else if (this.error) throw this.error;
@@ -182,14 +188,19 @@ export class Connection {
    */
   #turn(state, error) {
     if (this.state === "closed") return;
+    // One try more is no news of what went wrong.
+    const next = state === "connecting" ? this.error : error;
+    if (state === this.state && next?.message === this.error?.message) return;
     this.state = state;
-    if (state !== "connecting") this.error = error;
+    this.error = next;
     call(this.#watchers);
     if (state === "closed") this.#closing.abort();
   }
 
   #room() {
-    const isFull = () => [...this.#queues].some(({ length }) => length >= MAX_QUEUED);
+    const isFull = () => [...this.#queues].some((queue) => {
+      return queue.length >= MAX_QUEUED || queue.reduce((sum, { data }) => sum + data.length, 0) > MAX_CHARACTERS;
+    });
     const wait = async () => {
       while (isFull()) await new Promise((resolve) => (this.#resume = () => resolve(null)));
     };

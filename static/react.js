@@ -69,8 +69,9 @@ export function useSSE(url, options = {}) {
  * @param {string | URL} url
  * @param {Options} options
  */
-function keyOf(url, { channels, token, share, credentials, ping, headers, getToken }) {
-  return JSON.stringify([absolute(url), channels, token, share, credentials, ping, headers, Boolean(getToken)]);
+function keyOf(url, { channels, lastEventId, token, share, credentials, ping, headers, getToken }) {
+  const values = [channels, lastEventId, token, share, credentials, ping, headers];
+  return JSON.stringify([absolute(url), ...values, Boolean(getToken)]);
 }
 
 /** @param {string | URL} url */
@@ -167,7 +168,10 @@ class SharedConnection {
       renders.delete(render);
       this.#followers.delete(newest);
       // React unmounts and mounts again in one go, as StrictMode does: the connection outlives that.
-      setTimeout(() => this.#followers.size || this.#close());
+      setTimeout(() => {
+        if (!renders.size) this.#views.delete(types);
+        if (!this.#followers.size) this.#close();
+      });
     };
   }
 

@@ -28,7 +28,7 @@ import { HeraldError } from "./stream.js";
  * @typedef {object} Message What tabs tell each other: all but the question are the leader's.
  * @property {true} [isQuestion] Is anybody leading?
  * @property {State} [state]
- * @property {string} [error]
+ * @property {{ message: string, status: number, retryAfter: number }} [error]
  * @property {string} [before] The position that the following moves.
  * @property {string} [position]
  * @property {Block} [event]
@@ -42,8 +42,10 @@ const ANSWER = 2_000;
 const LIFE = 1_000;
 /** So many events that were here are known again when a leader brings them that is behind. */
 const MAX_SEEN = 10_000;
-/** So many messages wait; the hub has what came before them. */
+/** So many messages wait… */
 const MAX_WAITING = 1_000;
+/** …with so many characters; the hub has what came before them. */
+const MAX_CHARACTERS = 16_777_216;
 
 /**
  * @param {string} name What all tabs of one stream have in common.
@@ -70,6 +72,8 @@ export async function share(name, open, sink, closing, position) {
    * @type {Message[] | undefined}
    */
   let waiting = [];
+  /** How many of those had come before the hub was asked: what they tell of is in its answer. */
+  let covered = 0;
   /** @type {Message} */
   let standing = {};
   /** How far the leader is, and how far this tab has all that the leader tells of: it may be ahead. */
@@ -153,7 +157,7 @@ export async function share(name, open, sink, closing, position) {
       onEvent: (event) => pass(event.lastEventId, event),
       onPosition: (id) => pass(id),
       onState(state, error) {
-        standing = { state, error: error?.message };
+        standing = { state, error: error && { ...error, message: error.message } };
         // Others may fare better than one that is refused.
         if (state !== "closed") report();
         sink.onState?.(state, error);
@@ -181,14 +185,23 @@ export async function share(name, open, sink, closing, position) {
     }
   };
 
+  /** @param {Message} message */
+  function hear(message) {
+    if (!waiting) return take(message);
+    waiting.push(message);
+    while (waiting.length > MAX_WAITING || (waiting.length > 1 && charactersOf(waiting) > MAX_CHARACTERS)) {
+      waiting.shift();
+      covered = Math.max(covered - 1, 0);
+    }
+  }
+
   /**
    * @param {Message} message
-   * @param {boolean} [isOld] It has waited, and what came before it has been caught up with.
+   * @param {boolean} [isOld] What it tells of has been caught up with, or is from before this tab.
    */
-  function hear(message, isOld) {
-    if (waiting) return void (waiting.push(message) > MAX_WAITING && waiting.shift());
+  function take(message, isOld) {
     const { state, error, before, position: next, event } = message;
-    if (state) sink.onState?.(state, error ? new HeraldError(error) : undefined);
+    if (state) sink.onState?.(state, error && new HeraldError(error.message, error.status, error.retryAfter));
     if (next === undefined) return;
     const isNext = before === position;
     if (event && !event.id && !isNext) {
@@ -215,13 +228,19 @@ export async function share(name, open, sink, closing, position) {
    */
   async function hold(until) {
     waiting ??= [];
+    covered = waiting.length;
     reading.abort();
     const { signal } = (reading = new AbortController());
     const isCaughtUp = await until(signal);
     if (signal.aborted || !waiting) return;
+    const known = isCaughtUp ? covered : 0;
     const later = waiting;
     waiting = undefined;
-    for (const message of later) hear(message, Boolean(isCaughtUp));
+    later.forEach((message, index) => {
+      if (!waiting) return take(message, index < known);
+      // It waits again, with those that come while the hub has not been asked yet.
+      covered = waiting.push(message);
+    });
   }
 
   /**
@@ -275,8 +294,8 @@ export async function share(name, open, sink, closing, position) {
   document?.addEventListener("visibilitychange", () => document.hidden || ask(), { signal: closing });
   document?.addEventListener("resume", ask, { signal: closing });
   // A page that is left may come back, and holds until then what it held.
-  globalThis.addEventListener("pagehide", leave, { signal: closing });
-  globalThis.addEventListener("pageshow", ({ persisted }) => persisted && follow(), { signal: closing });
+  globalThis.addEventListener?.("pagehide", leave, { signal: closing });
+  globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && follow(), { signal: closing });
   closing.addEventListener("abort", () => {
     clearInterval(timer);
     leave();
@@ -316,6 +335,11 @@ function digest({ id, type, data }) {
   }
   // As many bits as a number holds.
   return (high >>> 0) * 2 ** 21 + (low >>> 11);
+}
+
+/** @param {Message[]} messages */
+function charactersOf(messages) {
+  return messages.reduce((sum, { event }) => sum + (event?.data.length ?? 0), 0);
 }
 
 /** @param {Set<number>} marks In the order in which they were added. */

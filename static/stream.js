@@ -33,8 +33,10 @@ const MAX_BACKOFF = 30_000;
 const MAX_WAIT = 86_400_000;
 /** As `EventSource` does it, until the server says how long to wait. */
 const RETRY = 3_000;
-/** What a server's `retry: 0` grows from when it fails. */
-const MIN_BACKOFF = 500;
+/** The shortest, though a server says `retry: 0`: streams that end at once would keep both busy… */
+const MIN_BACKOFF = 100;
+/** …and what it grows from when they fail. */
+const FIRST_BACKOFF = 500;
 /** Until the server says how often it sends something. */
 const PING = 15_000;
 /** The reason to end a connection of a network that may be gone. */
@@ -84,7 +86,7 @@ export async function keepOpen(url, request, sink, closing, lastEventId, once) {
     headers.set("Accept", "text/event-stream, application/problem+json");
     if (token) headers.set("Authorization", `Bearer ${token}`);
     // An id is any text, and a header bytes.
-    if (lastEventId) headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(lastEventId)));
+    if (lastEventId) headers.set("Last-Event-ID", bytesOf(lastEventId));
     const response = await fetch(url, { headers, signal, cache: "no-store", credentials: request.credentials });
     const { status, body } = response;
     if (status !== 200) throw await refusal(response);
@@ -196,15 +198,15 @@ function watch(attempt) {
  * @param {boolean} canHurry
  * @param {AbortSignal} closing
  */
-function pause(milliseconds, canHurry, closing) {
+async function pause(milliseconds, canHurry, closing) {
+  if (closing.aborted) return;
   const over = new AbortController();
   const end = () => over.abort();
   const timer = setTimeout(end, milliseconds);
   closing.addEventListener("abort", end, { signal: over.signal });
   if (canHurry) onReturn(over.signal, end, end);
-  return new Promise((resolve) => {
-    over.signal.addEventListener("abort", () => (clearTimeout(timer), resolve(null)));
-  });
+  await new Promise((resolve) => over.signal.addEventListener("abort", resolve));
+  clearTimeout(timer);
 }
 
 /**
@@ -227,9 +229,14 @@ function onReturn(signal, onVisible, onOnline) {
  * @param {number} [retryAfter]
  */
 export function backoff(retry, failures, retryAfter = 0) {
-  const first = failures ? Math.max(retry, MIN_BACKOFF) : retry;
+  const first = Math.max(retry, failures ? FIRST_BACKOFF : MIN_BACKOFF);
   const longer = Math.min(first * 2 ** failures, Math.max(retry, MAX_BACKOFF));
   return Math.min(Math.max(longer, retryAfter) * (1 + Math.random() / 2), MAX_WAIT);
+}
+
+/** A text as UTF-8, a character for each byte. @param {string} text */
+function bytesOf(text) {
+  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** @param {unknown} cause */

@@ -42,17 +42,24 @@ static FILES: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
         "dashboard/main.js"
         "dashboard/publishing.js"
         "dashboard/subscription.js"
-        "demo/react.css"
-        "demo/react.html"
-        "demo/react.js"
         "event-stream.js"
         "herald.js"
         "react.js"
         "share.js"
         "stream.js"
+    };
+    // An app that mounts a hub has no need of it.
+    #[cfg(feature = "cli")]
+    let demo: [(_, &[u8]); _] = files! {
+        "demo/react.css"
+        "demo/react.html"
+        "demo/react.js"
         "vendor/react.js"
     };
-    files.into_iter().map(|(path, content)| (path, File::new(path, content))).collect()
+    #[cfg(not(feature = "cli"))]
+    let demo = [];
+    let files = files.into_iter().chain(demo);
+    files.map(|(path, content)| (path, File::new(path, content))).collect()
 });
 
 struct File {
@@ -81,6 +88,7 @@ pub(super) async fn dashboard(req: HttpRequest) -> Result<HttpResponse, Error> {
 }
 
 /// `GET /demo/react`
+#[cfg(feature = "cli")]
 pub(super) async fn react_demo(req: HttpRequest) -> Result<HttpResponse, Error> {
     answer(&req, "demo/react.html")
 }

@@ -91,7 +91,6 @@ where
             .app_data(Grantor::new(grants))
             .service(at("/").get(assets::dashboard))
             .service(at("/static/{herald_file:.*}").get(assets::file))
-            .service(at("/demo/react").get(assets::react_demo))
             .service(at("/events").get(subscribe::several).post(publish::several))
             .service(at("/events/{herald_channel:.*}").get(subscribe::one).post(publish::one))
             .service(at("/me/events").get(subscribe::mine))
@@ -103,6 +102,8 @@ where
             .service(at("/time").get(clock::time))
             .service(at("/channels").get(channels::list))
             .service(at("/channels/{herald_channel:.*}").get(channels::one));
+        #[cfg(feature = "cli")]
+        app.service(at("/demo/react").get(assets::react_demo));
     }
 }
 

@@ -16,9 +16,7 @@ const all = new Map();
  * @param {string} name
  */
 export function readMarks(name) {
-  const marks = all.get(name) ?? new ReadMarks(name);
-  all.set(name, marks);
-  return marks;
+  return all.get(name) ?? new ReadMarks(name);
 }
 
 class ReadMarks {
@@ -26,16 +24,16 @@ class ReadMarks {
   #ids;
   /** @type {Set<() => void>} */
   #watchers = new Set();
+  #follow = (/** @type {StorageEvent} */ { key }) => {
+    if (key !== null && key !== this.#name) return;
+    this.#ids = new Set(load(this.#name));
+    this.#tell();
+  };
 
   /** @param {string} name */
   constructor(name) {
     this.#name = name;
     this.#ids = new Set(load(name));
-    globalThis.addEventListener?.("storage", ({ key }) => {
-      if (key !== null && key !== name) return;
-      this.#ids = new Set(load(name));
-      this.#tell();
-    });
   }
 
   /** @param {string} id */
@@ -58,8 +56,17 @@ class ReadMarks {
    * @param {() => void} watcher
    */
   watch(watcher) {
+    if (!this.#watchers.size) {
+      all.set(this.#name, this);
+      addEventListener("storage", this.#follow);
+    }
     this.#watchers.add(watcher);
-    return () => void this.#watchers.delete(watcher);
+    return () => {
+      this.#watchers.delete(watcher);
+      if (this.#watchers.size) return;
+      all.delete(this.#name);
+      removeEventListener("storage", this.#follow);
+    };
   }
 
   #tell() {

@@ -48,7 +48,8 @@ export class BellView {
     this.button.classList.toggle("away", Boolean(problem));
     this.#heading.textContent = label;
     this.#badge.textContent = unread > 99 ? "99+" : String(unread);
-    this.#badge.hidden = this.all.hidden = !unread;
+    this.#badge.hidden = !unread;
+    this.all.hidden = !unread && !hasGap;
     this.#note.textContent = problem;
     this.#note.hidden = !problem;
     this.#empty.hidden = !(this.list.hidden = !this.list.childElementCount);

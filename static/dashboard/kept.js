@@ -9,7 +9,7 @@
 /** So many events… */
 export const MAX_KEPT = 10_000;
 /** …and so many characters of data are kept. */
-const MAX_CHARACTERS = 64 * 1024 * 1024;
+export const MAX_CHARACTERS = 64 * 1024 * 1024;
 
 export class Kept {
   /** What is shown, the oldest first. @type {Entry[]} */

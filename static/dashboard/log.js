@@ -5,7 +5,7 @@
 
 import { copy, element, find, write } from "./dom.js";
 import { readable } from "./json.js";
-import { Kept, MAX_KEPT } from "./kept.js";
+import { Kept, MAX_CHARACTERS, MAX_KEPT } from "./kept.js";
 
 /** @typedef {import("./kept.js").Entry} Entry */
 /** @typedef {import("../herald.js").HeraldEvent} HeraldEvent */
@@ -26,6 +26,7 @@ const detail = find("detail", HTMLElement);
 const kept = new Kept();
 /** Those that came while the log stands still. @type {HeraldEvent[]} */
 let held = [];
+let heldCharacters = 0;
 let isPaused = false;
 /** @type {(() => void) | undefined} */
 let goOn;
@@ -33,16 +34,19 @@ let goOn;
 let selected;
 let isDrawn = true;
 
-/**
- * Takes an event in. While the log stands still and can hold no more, this waits: what is not read
- * stays with the hub.
- *
- * @param {HeraldEvent} event
- */
-export async function take(event) {
-  while (isPaused && held.length >= MAX_KEPT) await new Promise((resolve) => (goOn = () => resolve(null)));
-  if (isPaused) held.push(event);
-  else kept.add(event);
+/** Waits while the log stands still and can hold no more: what is not read stays with the hub. */
+export async function room() {
+  while (isPaused && (held.length >= MAX_KEPT || heldCharacters > MAX_CHARACTERS)) {
+    await new Promise((resolve) => (goOn = () => resolve(null)));
+  }
+}
+
+/** @param {HeraldEvent} event */
+export function take(event) {
+  if (isPaused) {
+    held.push(event);
+    heldCharacters += event.data.length;
+  } else kept.add(event);
   drawSoon();
 }
 
@@ -53,8 +57,7 @@ export function reset(nothing) {
 }
 
 function clear() {
-  held = [];
-  goOn?.();
+  letGo();
   kept.clear();
   select(undefined);
   scroller.scrollTop = 0;
@@ -67,10 +70,15 @@ function pause(value) {
   pauseButton.ariaPressed = String(value);
   if (!value) {
     held.forEach((event) => kept.add(event));
-    held = [];
-    goOn?.();
+    letGo();
   }
   drawSoon();
+}
+
+function letGo() {
+  held = [];
+  heldCharacters = 0;
+  goOn?.();
 }
 
 // ---- Drawing, at most once a frame: a busy channel must not freeze the page

@@ -47,9 +47,11 @@ export function subscribe(channels) {
   (async () => {
     try {
       for await (const event of mine) {
+        await log.room();
+        if (mine !== connection) break;
         received += 1;
         if (event.type === "gap") gaps += 1;
-        await log.take(event);
+        log.take(event);
       }
     } catch {
       // Shown already.
