@@ -20,6 +20,7 @@ async fn pages_and_modules_are_served_with_their_types() {
     let hub = Hub::start().await;
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
+        ("/demo/react", "text/html; charset=utf-8"),
         ("/static/herald.js", "text/javascript; charset=utf-8"),
         ("/static/dashboard/dashboard.css", "text/css; charset=utf-8"),
     ] {

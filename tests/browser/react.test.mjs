@@ -73,11 +73,12 @@ test("a component shows the newest event, as JSON or as text", async (t) => {
 test("a component sees the types that it names, and without a name every type but gap", async (t) => {
   const hub = await startHub(t);
   const { show, data, attribute } = await openReaders(t, hub);
+  const one = { url: "/events/a", lastEventId: "1-0" };
   await show([
-    { name: "all", url: "/events/a", lastEventId: "1-0" },
-    { name: "orders", url: "/events/a", event: "order" },
-    { name: "both", url: "/events/a", event: ["order", "offer"] },
-    { name: "gaps", url: "/events/a", event: "gap" },
+    { name: "all", ...one },
+    { name: "orders", ...one, event: "order" },
+    { name: "both", ...one, event: ["order", "offer"] },
+    { name: "gaps", ...one, event: "gap" },
   ]);
   await data("gaps", { after: "1-0", oldest: null });
   assert.equal(await attribute("all", "data-state"), "open");
