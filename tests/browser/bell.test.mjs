@@ -6,8 +6,9 @@ import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { launch } from "./chromium.mjs";
 import { startHub } from "./hub.mjs";
-import { openOurs, until } from "./pages.mjs";
+import { openOurs } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
+import { until } from "./until.mjs";
 
 let browser;
 

@@ -13,6 +13,7 @@ import { connect } from "../../static/herald.js";
 import { backoff } from "../../static/stream.js";
 import { BINARY, publish, startHub } from "./hub.mjs";
 import { startNetwork, startServer, stream } from "./servers.mjs";
+import { inTime, until } from "./until.mjs";
 
 const CLIENT = new URL("../../static/herald.js", import.meta.url).href;
 const KEY = "a secret of more than thirty-two bytes";
@@ -33,22 +34,22 @@ function subscribe(t, url, options) {
   return Object.assign(stream, { events, states });
 }
 
-/** Waits until `condition` holds of a stream. */
-async function until(stream, condition) {
+/** Waits until `condition` holds of a stream, if only for a moment. */
+async function reaches(stream, condition) {
   const stops = [];
   const isSo = new Promise((done) => {
     const look = () => condition(stream) && done();
     stops.push(stream.on("*", look), stream.watch(look));
     look();
   });
-  await isSo;
+  await inTime(isSo, () => `${stream.state}, ${stream.events?.length} events, for ${condition}`);
   for (const stop of stops) stop();
 }
 
-const opened = (stream) => until(stream, ({ state }) => state === "open");
-const closed = (stream) => until(stream, ({ state }) => state === "closed");
-const waits = (stream) => until(stream, ({ state }) => state === "waiting");
-const received = (stream, count) => until(stream, ({ events }) => events.length >= count);
+const opened = (stream) => reaches(stream, ({ state }) => state === "open");
+const closed = (stream) => reaches(stream, ({ state }) => state === "closed");
+const waits = (stream) => reaches(stream, ({ state }) => state === "waiting");
+const received = (stream, count) => reaches(stream, ({ events }) => events.length >= count);
 
 async function publishAll(hub, channel, texts) {
   for (let at = 0; at < texts.length; at += 500) {
@@ -118,7 +119,7 @@ describe("the client", { concurrency: 8 }, () => {
     await opened(source);
     await publish(hub, "a", "x", "event=*");
     await publish(hub, "a", "end");
-    await until(source, ({ events }) => events.at(-1) === "end");
+    await reaches(source, ({ events }) => events.at(-1) === "end");
     assert.deepEqual(source.events, ["*", "end"]);
   });
 
@@ -442,7 +443,7 @@ describe("the client", { concurrency: 8 }, () => {
     await received(source, 1);
     source.close();
     assert.deepEqual(await iterated, ["x"]);
-    while (await subscribers(hub, "a")) await pause(20);
+    await until(async () => !(await subscribers(hub, "a")));
   });
 
   test("a signal closes it, before and during", async (t) => {

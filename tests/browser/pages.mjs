@@ -34,8 +34,3 @@ function watch(t, page) {
     assert.deepEqual(complaints, []);
   });
 }
-
-/** Resolves when `look` says so. */
-export async function until(look) {
-  while (!(await look())) await new Promise((resolve) => setTimeout(resolve, 20));
-}

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
+import { until } from "./until.mjs";
 
 const README = readFileSync("../../README.md", "utf8");
 const DIR = mkdtempSync(join(tmpdir(), "herald-proxies-"));
@@ -65,10 +65,10 @@ export async function startProxy(t, name, port, changes = []) {
   t.after(async () => {
     if (proxy.kill("SIGKILL")) await once(proxy, "close");
   });
-  while (!(await isOpen(own))) {
+  await until(() => {
     assert.equal(proxy.exitCode, null, complaints);
-    await pause(20);
-  }
+    return isOpen(own);
+  });
   const origin = `${text.includes(`${own} ssl`) ? "https" : "http"}://example.com:${own}`;
   return { origin, url: `${origin}/live` };
 }

@@ -9,8 +9,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { launch } from "./chromium.mjs";
 import { publish, startHub } from "./hub.mjs";
-import { openOurs, openPage, until } from "./pages.mjs";
+import { openOurs, openPage } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
+import { until } from "./until.mjs";
 import { VENDORED, bundle } from "./vendor.mjs";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));

@@ -10,6 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { launch, launchKeeping } from "./chromium.mjs";
 import { BINARY, publish, startHub } from "./hub.mjs";
 import { numbers, openPage, publishAll, subscribe } from "./tabs.mjs";
+import { until } from "./until.mjs";
 
 const KEY = "a secret of more than thirty-two bytes";
 const token = (...grants) =>
@@ -51,7 +52,7 @@ async function subscribers(hub, channel = "a", headers = {}) {
 
 /** Waits until nobody but the leader has a connection. */
 async function caughtUp(hub, channel) {
-  while ((await subscribers(hub, channel)) !== 1) await pause(20);
+  await until(async () => (await subscribers(hub, channel)) === 1);
 }
 
 /** Publishes in small batches, and does something in between. */
@@ -299,7 +300,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const context = await openBrowser(t);
     const names = [];
     for (const share of ["one", "one", "two", "two"]) names.push(await openTab(t, context, hub, "/events/a", { share }));
-    while ((await subscribers(hub)) !== 2) await pause(20);
+    await until(async () => (await subscribers(hub)) === 2);
     await publishAll(hub, "a", ["x"]);
     await haveAll(names, ["x"]);
     await names[0].page.close();
@@ -415,7 +416,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
       await publishAll(hub, "a", [round]);
       await haveAll(tabs, [round]);
       for (const { page } of tabs) await page.close();
-      while (await subscribers(hub)) await pause(20);
+      await until(async () => !(await subscribers(hub)));
     }
   });
 
@@ -456,7 +457,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     await haveAll([second], ["one"]);
     assert.ok(Date.now() - begin < 10_000, "nobody had to lose patience");
     await second.page.goto(`${hub.url}/static/share.js`);
-    while (await subscribers(hub)) await pause(20);
+    await until(async () => !(await subscribers(hub)));
     await publishAll(hub, "a", ["two"]);
     await second.page.evaluate(() => history.back()).catch(() => {});
     await second.page.waitForURL("**/stream.js", { waitUntil: "commit" });
