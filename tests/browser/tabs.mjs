@@ -1,8 +1,11 @@
 // Pages that subscribe with the client.
 
+import { LONGEST } from "./until.mjs";
+
 /** A page of the hub's own origin, on which nothing is. */
 export async function openPage(t, context, url) {
   const page = await context.newPage();
+  page.setDefaultTimeout(LONGEST);
   t.after(() => page.close().catch(() => {}));
   await page.goto(`${url}/nothing`);
   return page;
