@@ -1,41 +1,19 @@
 // `static/bell.js` in a real browser, against the real binary, under the policy of the hub's own pages.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
-import { launch } from "./chromium.mjs";
-import { startHub } from "./hub.mjs";
-import { openOurs } from "./pages.mjs";
+import { test } from "node:test";
+import { violations } from "./axe.mjs";
+import { notify, publish, startHub, subscribers as count } from "./hub.mjs";
+import { openBrowser, openOurs } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
 import { until } from "./until.mjs";
-
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser.close());
-
-async function newContext(t, options) {
-  const context = await browser.newContext(options);
-  t.after(() => context.close());
-  return context;
-}
 
 async function openBell(t, hub, context) {
   const { headers } = await fetch(hub.url);
   const policy = { "Content-Security-Policy": headers.get("Content-Security-Policy") };
-  const page = await openOurs(t, context ?? (await newContext(t)), hub, "bell.html", policy);
+  const page = await openOurs(t, context ?? (await openBrowser(t)), hub, "bell.html", policy);
   await page.locator("notification-bell .bell").waitFor();
   return page;
-}
-
-async function notify(hub, notification) {
-  const body = typeof notification === "string" ? notification : JSON.stringify(notification);
-  const response = await fetch(`${hub.url}/notify`, { method: "POST", body });
-  return (await response.json()).id;
 }
 
 const burst = (hub, length) =>
@@ -46,10 +24,7 @@ const burst = (hub, length) =>
     headers: { "Content-Type": "application/json" },
   });
 
-async function subscribers(hub) {
-  const response = await fetch(`${hub.url}/channels/notifications`);
-  return response.ok ? (await response.json()).subscribers : 0;
-}
+const subscribers = (hub) => count(hub, "notifications");
 
 /** Resolves when the button says so. */
 const label = (page, name) => page.getByRole("button", { name, exact: true }).waitFor();
@@ -169,7 +144,7 @@ test("a click elsewhere closes it, and one on the bell", async (t) => {
 test("what is read stays so over a reload, in other tabs, and for this user", async (t) => {
   const hub = await startHub(t);
   await burst(hub, 3);
-  const context = await newContext(t);
+  const context = await openBrowser(t);
   const page = await openBell(t, hub, context);
   const other = await openBell(t, hub, context);
   await label(other, "Notifications, 3 unread");
@@ -190,7 +165,7 @@ test("what is read stays so over a reload, in other tabs, and for this user", as
 test("without a storage it remembers as long as the page is there", async (t) => {
   const hub = await startHub(t);
   await burst(hub, 2);
-  const context = await newContext(t);
+  const context = await openBrowser(t);
   await context.addInitScript(() =>
     Object.defineProperty(window, "localStorage", { get() { throw new DOMException("no", "SecurityError"); } }));
   const page = await openBell(t, hub, context);
@@ -288,7 +263,7 @@ test("it goes on after a restart of the hub, and says what is missing", async (t
 test("another source is another list, and without a place on the page it has no connection", async (t) => {
   const hub = await startHub(t);
   await notify(hub, "here");
-  await fetch(`${hub.url}/events/mine`, { method: "POST", body: "mine" });
+  await publish(hub, "mine", "mine");
   const page = await openBell(t, hub);
   await label(page, "Notifications, 1 unread");
   const bell = (act) => page.evaluate(act);
@@ -311,7 +286,7 @@ test("another source is another list, and without a place on the page it has no 
 
 test("tabs that share have one connection, and all of them ring", async (t) => {
   const hub = await startHub(t);
-  const context = await newContext(t);
+  const context = await openBrowser(t);
   const tabs = [await openBell(t, hub, context), await openBell(t, hub, context)];
   await until(async () => (await subscribers(hub)) === 2);
   for (const tab of tabs) await tab.evaluate(() => document.querySelector("notification-bell").toggleAttribute("share"));
@@ -322,7 +297,7 @@ test("tabs that share have one connection, and all of them ring", async (t) => {
 
 test("a getToken that was there before the element is asked", async (t) => {
   const hub = await startHub(t);
-  const context = await newContext(t);
+  const context = await openBrowser(t);
   await context.addInitScript(() => document.addEventListener("readystatechange", () => {
     const bell = document.querySelector("notification-bell");
     if (bell && !customElements.get("notification-bell")) bell.getToken = async () => "from before";
@@ -338,14 +313,11 @@ for (const colorScheme of ["light", "dark"]) {
     const hub = await startHub(t);
     await notify(hub, { title: "a link", body: "with a text", url: "/" });
     await notify(hub, "read");
-    const page = await openBell(t, hub, await newContext(t, { colorScheme, reducedMotion: "reduce" }));
+    const page = await openBell(t, hub, await openBrowser(t, { colorScheme, reducedMotion: "reduce" }));
     await label(page, "Notifications, 2 unread");
     await page.click("notification-bell");
     await page.getByRole("button", { name: "read" }).first().click();
-    await page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
-    const { violations } = await page.evaluate(() => window.axe.run());
-    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`);
-    assert.deepEqual(found, []);
+    assert.deepEqual(await violations(page), []);
   });
 }
 
@@ -365,7 +337,7 @@ test("on a phone it is large enough for a finger, and stays on the screen", asyn
   const hub = await startHub(t);
   await notify(hub, { title: "a title", body: "a text" });
   const viewport = { width: 360, height: 640 };
-  const page = await openBell(t, hub, await newContext(t, { viewport, hasTouch: true, isMobile: true }));
+  const page = await openBell(t, hub, await openBrowser(t, { viewport, hasTouch: true, isMobile: true }));
   await label(page, "Notifications, 1 unread");
   await page.tap("notification-bell");
   for (const part of [".bell", ".all", ".item"]) {

@@ -1,12 +1,10 @@
 import { chromium } from "playwright-core";
 
-const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+const QUIET = ["--no-sandbox", "--host-resolver-rules=MAP example.com 127.0.0.1", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-const start = (options, ...args) => chromium.launch(
-  { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...QUIET, ...args], ...options });
-
-export const launch = (...args) => start({}, ...args);
+export const launch = (options) => chromium.launch(
+  { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: QUIET, ...options });
 
 /** One that keeps the pages that it leaves, for the way back. */
-export const launchKeeping = () => start({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+export const launchKeeping = () => launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });

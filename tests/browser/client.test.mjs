@@ -1,7 +1,7 @@
 // The client in Node, against a real hub, and for what a hub does not do on demand, a server that does.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,17 +11,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { connect } from "../../static/herald.js";
 import { backoff } from "../../static/stream.js";
-import { BINARY, publish, startHub } from "./hub.mjs";
+import { numbers, publish, publishAll, startHub, subscribers } from "./hub.mjs";
 import { startNetwork, startServer, stream } from "./servers.mjs";
+import { KEY, bearer, token } from "./token.mjs";
 import { inTime, until } from "./until.mjs";
 
 const CLIENT = new URL("../../static/herald.js", import.meta.url).href;
-const KEY = "a secret of more than thirty-two bytes";
-
-const token = (ttl, ...grants) =>
-  execFileSync(BINARY, ["token", "--jwt-key", KEY, "--sub", "somebody", "--ttl", ttl, ...grants], { encoding: "utf8" }).trim();
-const READ = ["--subscribe", "**"];
-const WRITE = { Authorization: `Bearer ${token("1h", "--publish", "**")}` };
+const READ = { subscribe: ["**"] };
 
 /** Subscribes, and closes after the test. */
 function subscribe(t, url, options) {
@@ -51,16 +47,6 @@ const closed = (stream) => reaches(stream, ({ state }) => state === "closed");
 const waits = (stream) => reaches(stream, ({ state }) => state === "waiting");
 const received = (stream, count) => reaches(stream, ({ events }) => events.length >= count);
 
-async function publishAll(hub, channel, texts) {
-  for (let at = 0; at < texts.length; at += 500) {
-    const body = texts.slice(at, at + 500).map((data) => JSON.stringify({ channel, data })).join("\n");
-    const answer = await fetch(`${hub.url}/events`, { method: "POST", body });
-    assert.equal(answer.status, 200);
-  }
-}
-
-const numbers = (count, from = 0) => Array.from({ length: count }, (_, n) => `${from + n}`);
-const subscribers = async (hub, channel) => (await (await fetch(`${hub.url}/channels/${channel}`)).json()).subscribers;
 const event = (data, id) => `${id ? `id: ${id}\n` : ""}data: ${data}\n\n`;
 
 function temporaryDirectory(t) {
@@ -224,19 +210,20 @@ describe("the client", { concurrency: 8 }, () => {
 
   test("a token that has expired is replaced once, and nothing is missed", async (t) => {
     const hub = await startHub(t, { flags: ["--jwt-key", KEY] });
-    const fresh = token("1h", ...READ);
+    const fresh = token(READ);
+    const write = (text) => publish(hub, "a", text, "", bearer({ publish: ["a"] }));
     let asked = 0;
     const source = subscribe(t, `${hub.url}/events/a`, {
-      token: token("2s", ...READ),
+      token: token({ ...READ, ttl: "2s" }),
       getToken: async () => {
         asked++;
         // While nobody reads.
-        await fetch(`${hub.url}/events/a`, { method: "POST", headers: WRITE, body: "meanwhile" });
+        await write("meanwhile");
         return fresh;
       },
     });
     await opened(source);
-    await fetch(`${hub.url}/events/a`, { method: "POST", headers: WRITE, body: "before" });
+    await write("before");
     await received(source, 2);
     assert.deepEqual(source.events, ["before", "meanwhile"]);
     assert.equal(asked, 1);
@@ -246,7 +233,7 @@ describe("the client", { concurrency: 8 }, () => {
   test("without a token one is asked for first", async (t) => {
     const hub = await startHub(t, { flags: ["--jwt-key", KEY] });
     let asked = 0;
-    const source = subscribe(t, `${hub.url}/events/a`, { getToken: () => (asked++, token("1h", ...READ)) });
+    const source = subscribe(t, `${hub.url}/events/a`, { getToken: () => (asked++, token(READ)) });
     await opened(source);
     assert.equal(asked, 1);
   });
@@ -259,7 +246,7 @@ describe("the client", { concurrency: 8 }, () => {
     assert.equal(asked, 1);
     assert.equal(source.error.status, 401);
     assert.match(source.error.message, /token/);
-    const without = subscribe(t, `${hub.url}/events/a`, { token: token("1h", "--subscribe", "b") });
+    const without = subscribe(t, `${hub.url}/events/a`, { token: token({ subscribe: ["b"] }) });
     await closed(without);
     assert.equal(without.error.status, 403);
   });

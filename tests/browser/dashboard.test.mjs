@@ -2,35 +2,13 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, before, test } from "node:test";
-import { launch } from "./chromium.mjs";
-import { BINARY, publish, startHub } from "./hub.mjs";
+import { test } from "node:test";
+import { publish, publishAll, startHub } from "./hub.mjs";
+import { openBrowser, openPage } from "./pages.mjs";
+import { KEY, token } from "./token.mjs";
 
-const KEY = "a key of at least thirty-two bytes";
-
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser.close());
-
-/** Opens the page, and fails the test on whatever the browser complains of. */
-async function openPage(t, hub, { path = "/", waitFor = "open", ...options } = {}) {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => {
-    const isNetwork = message.text().startsWith("Failed to load resource") || message.text().includes("net::ERR_");
-    if (message.type() === "error" && !isNetwork) complaints.push(message.text());
-  });
-  t.after(async () => {
-    await context.close();
-    assert.deepEqual(complaints, []);
-  });
-  await page.goto(hub.url + path);
+async function openDashboard(t, hub, { path = "/", waitFor = "open", ...options } = {}) {
+  const page = await openPage(t, await openBrowser(t, options), hub.url + path);
   await state(page, waitFor);
   return page;
 }
@@ -46,17 +24,9 @@ const text = (page, id, pattern) => page.waitForFunction(
   ([id, source]) => new RegExp(source).test(document.getElementById(id).textContent), [id, pattern.source]);
 const number = async (page, id) => Number((await page.innerText(`#${id}`)).replace(/\D/g, ""));
 
-/** Publishes texts in one request. */
-const publishAll = (hub, channel, texts) => fetch(`${hub.url}/events`, {
-  method: "POST", body: texts.map((data) => JSON.stringify({ channel, data })).join("\n"),
-});
-
-const token = (...args) =>
-  execFileSync(BINARY, ["token", "--jwt-key", KEY, "--sub", "42", ...args], { encoding: "utf8" }).trim();
-
 test("events appear as they come, with their channels, the newest first", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await publish(hub, "demo", "<b>not markup</b>");
   const { id } = await publish(hub, "demo/deeper", '{"a":[1,2]}', "event=order");
   await page.waitForSelector(`.row[data-id="${id}"]`);
@@ -68,7 +38,7 @@ test("events appear as they come, with their channels, the newest first", async 
 
 test("a selected event is shown whole, by mouse and by keyboard", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await publish(hub, "demo", '{"number":12345678901234567890}');
   await publish(hub, "demo", "second");
   await row(page, "second").waitFor();
@@ -87,7 +57,7 @@ test("a selected event is shown whole, by mouse and by keyboard", async (t) => {
 
 test("a filter shows what matches, also of what came before", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await publishAll(hub, "demo", ["apples", "pears", "more apples"]);
   await row(page, "more apples").waitFor();
   await page.fill("#filter", "APPLES");
@@ -101,7 +71,7 @@ test("a filter shows what matches, also of what came before", async (t) => {
 
 test("a paused log stands still, says what waits, and then shows all of it", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await publish(hub, "demo", "before");
   await row(page, "before").waitFor();
   await page.click("#pause");
@@ -117,7 +87,7 @@ test("a paused log stands still, says what waits, and then shows all of it", asy
 
 test("a pause of any length loses nothing: what the page cannot hold stays with the hub", async (t) => {
   const hub = await startHub(t, { flags: ["--stall", "2s"] });
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await page.click("#pause");
   const filler = "x".repeat(1_000);
   const total = 30_000;
@@ -133,7 +103,7 @@ test("a pause of any length loses nothing: what the page cannot hold stays with 
 
 test("ten thousand events are kept, and who reads further down is not moved", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   for (let first = 0; first < 12_000; first += 1_000) {
     await publishAll(hub, "demo", Array.from({ length: 1_000 }, (_, n) => `number ${first + n}`));
   }
@@ -157,7 +127,7 @@ test("ten thousand events are kept, and who reads further down is not moved", as
 
 test("the page stays smooth at a thousand events a second", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await page.evaluate(() => {
     window.frames_ = [];
     const next = (at) => { frames_.push(at); requestAnimationFrame(next); };
@@ -187,7 +157,7 @@ test("the page stays smooth at a thousand events a second", async (t) => {
 
 test("the form publishes text and JSON, checks it as it is typed, and shows the command", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await page.fill("#publish-type", "greeting");
   await page.fill("#publish-id", "my-1");
   await page.fill("#publish-data", "it's me\n");
@@ -217,7 +187,7 @@ test("the form publishes text and JSON, checks it as it is typed, and shows the 
 
 test("patterns and several channels survive a reload, and going back", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await page.fill("#channels", "orders/*, news");
   await page.click("#subscribe");
   await page.reload();
@@ -232,7 +202,7 @@ test("patterns and several channels survive a reload, and going back", async (t)
 
 test("the page comes back by itself after a restart of the hub, and tells of the gap", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   await publish(hub, "demo", "before");
   await row(page, "before").waitFor();
   await hub.stop();
@@ -248,7 +218,7 @@ test("the page comes back by itself after a restart of the hub, and tells of the
 
 test("charts follow what the hub tells of itself", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   const now = (id) => page.innerText(`#chart-${id} .now`);
   await page.waitForFunction(() => document.querySelector("#chart-subscribers .now").textContent >= "1");
   const publishing = setInterval(() => publish(hub, "demo", "x").catch(() => {}), 20);
@@ -263,7 +233,7 @@ test("charts follow what the hub tells of itself", async (t) => {
 
 test("channels are listed with their subscribers, and one click subscribes", async (t) => {
   const hub = await startHub(t);
-  const page = await openPage(t, hub);
+  const page = await openDashboard(t, hub);
   const { id } = await publish(hub, "orders/eu", "x");
   await publish(hub, "other", "x");
   const channel = page.locator("#channel-rows tr", { hasText: "orders/eu" });
@@ -278,14 +248,14 @@ test("channels are listed with their subscribers, and one click subscribes", asy
 
 test("with tokens on, the page says what is missing, and works with what a token grants", async (t) => {
   const hub = await startHub(t, { flags: ["--jwt-key", KEY] });
-  const page = await openPage(t, hub, { waitFor: "closed" });
+  const page = await openDashboard(t, hub, { waitFor: "closed" });
   await text(page, "problem", /may not subscribe to "demo"; send a token/);
   await text(page, "charts-problem", /herald\/stats/);
   await text(page, "channels-note", /without a token/);
   await page.click("#publish");
   await text(page, "published", /may not publish to "demo"; send a token/);
 
-  await page.fill("#token", token("--subscribe", "demo", "--subscribe", "demo/**", "--publish", "demo"));
+  await page.fill("#token", token({ subscribe: ["demo", "demo/**"], publish: ["demo"] }));
   await page.click("#subscribe");
   await state(page, "open");
   await page.fill("#publish-data", "with a token");
@@ -300,21 +270,21 @@ test("with tokens on, the page says what is missing, and works with what a token
 
   await page.reload();
   await state(page, "open");
-  await page.fill("#token", token("--subscribe", "demo", "--subscribe", "demo/**", "--subscribe", "herald/stats"));
+  await page.fill("#token", token({ subscribe: ["demo", "demo/**", "herald/stats"] }));
   await page.click("#subscribe");
   await page.waitForSelector("#charts-problem", { state: "hidden" });
 });
 
 test("a token in the address is taken, and out of sight", async (t) => {
   const hub = await startHub(t, { flags: ["--jwt-key", KEY] });
-  const page = await openPage(t, hub, { path: `/?token=${token("--subscribe", "news")}#news` });
+  const page = await openDashboard(t, hub, { path: `/?token=${token({ subscribe: ["news"] })}#news` });
   assert.equal(page.url(), `${hub.url}/#news`);
 });
 
 for (const [name, viewport] of [["a phone", { width: 360, height: 740 }], ["a desk", { width: 1360, height: 900 }]]) {
   test(`nothing is cut off, and nothing moves by itself, on ${name}`, async (t) => {
     const hub = await startHub(t);
-    const page = await openPage(t, hub, { viewport });
+    const page = await openDashboard(t, hub, { viewport });
     await page.evaluate(() => {
       window.shift = 0;
       new PerformanceObserver((list) => {
@@ -341,7 +311,7 @@ for (const [name, viewport] of [["a phone", { width: 360, height: 740 }], ["a de
 for (const colorScheme of ["light", "dark"]) {
   test(`texts have a contrast of 4.5 at least, ${colorScheme}`, async (t) => {
     const hub = await startHub(t);
-    const page = await openPage(t, hub, { colorScheme });
+    const page = await openDashboard(t, hub, { colorScheme });
     await publish(hub, "demo", "hello", "event=order");
     await row(page, "hello").waitFor();
     await row(page, "hello").click();

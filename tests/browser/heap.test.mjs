@@ -1,30 +1,21 @@
 // What a page that takes every event keeps of them: nothing. HERALD_SOAK_MINUTES makes it a long one.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { launch } from "./chromium.mjs";
-import { startHub } from "./hub.mjs";
-import { openPage, publishAll } from "./tabs.mjs";
+import { publishAll, startHub } from "./hub.mjs";
+import { openBlank, openBrowser } from "./pages.mjs";
 
 const MINUTES = Number(process.env.HERALD_SOAK_MINUTES ?? 0);
 const [RATE, SECONDS] = MINUTES ? [200, MINUTES * 60] : [1_500, 16];
 /** Each event's own, and all that came with it, if something held on to that. */
 const PADDING = "x".repeat(500);
 
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser.close());
-
 describe("the heap of a page does not grow with the events", { concurrency: true }, () => {
   for (const share of [false, true]) {
     test(share ? "that it shares" : "that it iterates over", async (t) => {
       const hub = await startHub(t);
-      const page = await openPage(t, browser, hub.url);
+      const page = await openBlank(t, await openBrowser(t), hub);
       await page.evaluate(async (share) => {
         const { connect } = await import("/static/herald.js");
         window.count = 0;

@@ -5,31 +5,20 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { launch } from "./chromium.mjs";
+import { after, test } from "node:test";
 import { startHub } from "./hub.mjs";
+import { openBrowser, openPage } from "./pages.mjs";
 
 const DIR = mkdtempSync(join(tmpdir(), "herald-https-"));
 const [CERT, KEY] = ["cert.pem", "key.pem"].map((name) => join(DIR, name));
 
-let browser;
-
-before(async () => {
-  execFileSync("openssl", ["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-    "-keyout", KEY, "-out", CERT, "-subj", "/CN=127.0.0.1"], { stdio: "ignore" });
-  browser = await launch();
-});
-
-after(async () => {
-  await browser.close();
-  rmSync(DIR, { recursive: true });
-});
+execFileSync("openssl", ["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+  "-keyout", KEY, "-out", CERT, "-subj", "/CN=127.0.0.1"], { stdio: "ignore" });
+after(() => rmSync(DIR, { recursive: true }));
 
 test("streams beyond six share one connection over HTTP/2", async (t) => {
   const hub = await startHub(t, { flags: ["--tls-cert", CERT, "--tls-key", KEY] });
-  const page = await browser.newPage({ ignoreHTTPSErrors: true });
-  t.after(() => page.close());
-  await page.goto(hub.url);
+  const page = await openPage(t, await openBrowser(t, { ignoreHTTPSErrors: true }), hub.url);
   await page.waitForSelector('#state[data-state="open"]', { state: "attached" });
   const received = await page.evaluate(async () => {
     const sources = Array.from({ length: 20 }, () => new EventSource("/events/many"));

@@ -10,8 +10,8 @@ import { delimiter, extname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { launch } from "./chromium.mjs";
-import { publish, startHub } from "./hub.mjs";
+import { notify, publish, startHub } from "./hub.mjs";
+import { openBrowser, openPage } from "./pages.mjs";
 
 const STATIC = fileURLToPath(new URL("../../static", import.meta.url));
 const MODULES = fileURLToPath(new URL("node_modules", import.meta.url));
@@ -29,16 +29,13 @@ async function run(cwd, program, ...args) {
 }
 
 let folder;
-let browser;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "herald-app-"));
   await installApp();
-  browser = await launch();
 });
 
 after(async () => {
-  await browser?.close();
   await rm(folder, { recursive: true });
 });
 
@@ -84,20 +81,15 @@ test("an app that is built with it works, at another address than the hub's", as
   await run(folder, "vite", "build");
   const address = await serve(t, join(folder, "dist"));
   const hub = await startHub(t, { flags: ["--cors-origin", address] });
-  const page = await browser.newPage();
-  t.after(() => page.close());
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(`${address}/?hub=${encodeURIComponent(hub.url)}`);
+  const page = await openPage(t, await openBrowser(t), `${address}/?hub=${encodeURIComponent(hub.url)}`);
   await page.waitForSelector('[data-state="open"]');
   await publish(hub, "orders", '{"item":"tea","cups":2}', "event=order");
   await page.getByText("2 cups of tea").waitFor();
   await page.getByText("connect: order").waitFor();
-  await fetch(`${hub.url}/notify`, { method: "POST", body: '{"title":"It is ready"}' });
+  await notify(hub, { title: "It is ready" });
   await page.getByRole("button", { name: "Notifications, 1 unread" }).click();
   await page.getByRole("button", { name: "It is ready" }).click();
   await page.getByText("selected: It is ready").waitFor();
-  assert.deepEqual(complaints, []);
 });
 
 /** A server of files, until the test ends. */

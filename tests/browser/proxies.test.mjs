@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { request } from "node:https";
-import { after, before, describe, test } from "node:test";
-import { launch } from "./chromium.mjs";
-import { publish, startHub } from "./hub.mjs";
+import { describe, test } from "node:test";
+import { numbers, publish, publishAll, startHub } from "./hub.mjs";
+import { openBrowser, openPage } from "./pages.mjs";
 import { freePort, startProxy } from "./proxy.mjs";
 
 const RESTARTS = { "a SIGKILL": ["SIGKILL"], "a SIGTERM": ["SIGTERM"] };
@@ -34,23 +34,11 @@ const PROXIES = {
   },
 };
 
-let browser;
-
-before(async () => {
-  browser = await launch("--host-resolver-rules=MAP example.com 127.0.0.1");
-});
-
-after(() => browser.close());
-
-async function openPage(t, url) {
-  const page = await browser.newPage({ ignoreHTTPSErrors: true });
-  t.after(() => page.close());
-  await page.goto(url);
-  return page;
-}
+/** A browser that takes our own certificate. */
+const openTrusting = (t) => openBrowser(t, { ignoreHTTPSErrors: true });
 
 /** A page of the proxy's own origin: its error page, for nothing is there. */
-const openBlankPage = (t, proxy) => openPage(t, `${proxy.origin}/`);
+const openBlankPage = async (t, proxy) => openPage(t, await openTrusting(t), `${proxy.origin}/`);
 
 /** An `EventSource` in a blank page, which writes down what it meets. */
 async function subscribe(t, proxy) {
@@ -116,9 +104,8 @@ for (const [name, its] of Object.entries(PROXIES)) {
       await stream.until(opened, 1);
       const large = Array.from({ length: 150_000 }, (_, n) => n).join(" ");
       await publish(hub, "demo", large);
-      const burst = Array.from({ length: 1_000 }, (_, n) => `${n}`);
-      const batch = burst.map((data) => JSON.stringify({ channel: "demo", data })).join("\n");
-      await fetch(`${hub.url}/events`, { method: "POST", body: batch });
+      const burst = numbers(1_000);
+      await publishAll(hub, "demo", burst);
       await stream.until(received, 1_001);
       assert.deepEqual(texts(await stream.log()), [large, ...burst]);
     });
@@ -213,7 +200,7 @@ for (const [name, its] of Object.entries(PROXIES)) {
     test("the hub's page works below the prefix, but for publishing", async (t) => {
       const hub = await startHub(t);
       const proxy = await startProxy(t, name, hub.port);
-      const page = await openPage(t, `${proxy.url}/`);
+      const page = await openPage(t, await openTrusting(t), `${proxy.url}/`);
       await page.waitForSelector('#state[data-state="open"]', { state: "attached" });
       const { id } = await publish(hub, "demo", "hello");
       await page.waitForSelector(`.row[data-id="${id}"]`);

@@ -4,12 +4,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import { launch } from "./chromium.mjs";
-import { publish, startHub } from "./hub.mjs";
-import { openOurs, openPage } from "./pages.mjs";
+import { notify, publish, startHub, subscribers } from "./hub.mjs";
+import { openBrowser, openOurs, openPage } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
 import { until } from "./until.mjs";
 import { VENDORED, bundle } from "./vendor.mjs";
@@ -17,18 +16,9 @@ import { VENDORED, bundle } from "./vendor.mjs";
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const REACT_18 = { react: "react-18", "react-dom": "react-dom-18" };
 
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser.close());
-
 /** A page that renders what it is told to, and counts its streams. */
 async function openReaders(t, hub, { vendored } = {}) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await openBrowser(t);
   if (vendored) {
     await context.route("**/vendor/react.js", (route) => route.fulfill({ body: vendored, contentType: "text/javascript" }));
   }
@@ -49,12 +39,6 @@ async function openReaders(t, hub, { vendored } = {}) {
       document.getElementById(name)?.textContent === data, [name, JSON.stringify(data)]),
     attribute: (name, attribute) => page.getAttribute(`#${name}`, attribute),
   };
-}
-
-/** How many the hub counts. */
-async function subscribers(hub, channel) {
-  const response = await fetch(`${hub.url}/channels/${channel}`);
-  return response.ok ? (await response.json()).subscribers : 0;
 }
 
 test("a component shows the newest event, as JSON or as text", async (t) => {
@@ -214,9 +198,6 @@ async function ringAndSelect(page, hub) {
   assert.equal(await page.getAttribute("notification-bell", "style"), "color: red;");
 }
 
-const notify = (hub, notification) =>
-  fetch(`${hub.url}/notify`, { method: "POST", body: JSON.stringify(notification) });
-
 test("React 18.2 does", async (t) => {
   const hub = await startHub(t);
   const contents = `
@@ -271,8 +252,7 @@ test("the React of the pages is the pinned one", async () => {
 
 test("the demo follows a channel over one connection, tells refusals, and rings", async (t) => {
   const hub = await startHub(t);
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await openBrowser(t);
   const page = await openPage(t, context, `${hub.url}/demo/react`);
   await page.waitForSelector('.state[data-state="open"]');
   await page.locator("#subscribers", { hasText: /^1$/ }).waitFor();

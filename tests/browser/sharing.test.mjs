@@ -1,41 +1,23 @@
 // Tabs that share one connection, in a real browser, against the real hub.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { launch, launchKeeping } from "./chromium.mjs";
-import { BINARY, publish, startHub } from "./hub.mjs";
-import { numbers, openPage, publishAll, subscribe } from "./tabs.mjs";
+import { launchKeeping } from "./chromium.mjs";
+import { numbers, publish, publishAll, startHub, subscribers as count } from "./hub.mjs";
+import { openBlank, openBrowser, openPage, subscribe } from "./pages.mjs";
+import { KEY, bearer, token } from "./token.mjs";
 import { until } from "./until.mjs";
 
-const KEY = "a secret of more than thirty-two bytes";
-const token = (...grants) =>
-  execFileSync(BINARY, ["token", "--jwt-key", KEY, "--sub", "somebody", ...grants], { encoding: "utf8" }).trim();
 /** How long tabs that nobody looks at wait for a leader that is silent. */
 const PATIENCE = 20_000;
 
-let browser;
-
-before(async () => {
-  browser = await launch();
-});
-
-after(() => browser.close());
-
-/** A browser of its own for each test: tabs that share nothing with those of others. */
-async function openBrowser(t) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  return context;
-}
-
 /** Opens a tab that shares, once it is open. */
 async function openTab(t, context, hub, path = "/events/a", options = {}) {
-  const tab = await subscribe(await openPage(t, context, hub.url), path, { share: true, ...options });
+  const tab = await subscribe(await openBlank(t, context, hub), path, { share: true, ...options });
   await tab.state("open");
   return tab;
 }
@@ -48,9 +30,7 @@ async function openTabs(t, context, hub, count) {
   return tabs;
 }
 
-async function subscribers(hub, channel = "a", headers = {}) {
-  return (await (await fetch(`${hub.url}/channels/${channel}`, { headers })).json()).subscribers;
-}
+const subscribers = (hub, channel = "a") => count(hub, channel);
 
 /** Waits until nobody but the leader has a connection. */
 async function caughtUp(hub, channel) {
@@ -314,11 +294,11 @@ describe("tabs that share", { concurrency: 3 }, () => {
   test("who is refused sees nothing of what the others get", async (t) => {
     const hub = await startHub(t, { flags: ["--jwt-key", KEY] });
     const context = await openBrowser(t);
-    const good = token("--subscribe", "a", "--publish", "a");
-    const bad = token("--subscribe", "b");
-    const write = { Authorization: `Bearer ${good}` };
-    const first = await openPage(t, context, hub.url);
-    const second = await openPage(t, context, hub.url);
+    const good = token({ subscribe: ["a"] });
+    const bad = token({ subscribe: ["b"] });
+    const write = bearer({ publish: ["a"] });
+    const first = await openBlank(t, context, hub);
+    const second = await openBlank(t, context, hub);
     // Both at once, so that neither finds a leader.
     const [welcome, refused] = await Promise.all([
       subscribe(first, "/events/a", { share: true, token: good, lastEventId: "earliest" }),
@@ -330,7 +310,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     assert.match(await refused.error(), /token|grant|subscribe/);
     await welcome.has("49");
     assert.deepEqual(await refused.events(), []);
-    const later = await subscribe(await openPage(t, context, hub.url), "/events/a", { share: true, token: bad });
+    const later = await subscribe(await openBlank(t, context, hub), "/events/a", { share: true, token: bad });
     await publishAll(hub, "a", ["x"], write);
     await later.state("closed");
     assert.deepEqual(await later.events(), []);
@@ -340,7 +320,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const hub = await startHub(t, { flags: ["--max-subscribers", "1"] });
     const context = await openBrowser(t);
     const [first] = await openTabs(t, context, hub, 1);
-    const second = await subscribe(await openPage(t, context, hub.url), "/events/a", { share: true, lastEventId: "earliest" });
+    const second = await subscribe(await openBlank(t, context, hub), "/events/a", { share: true, lastEventId: "earliest" });
     await second.state("waiting");
     assert.match(await second.error(), /full|subscribers/);
     const texts = numbers(2_000);
@@ -443,11 +423,10 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const hub = await startHub(t);
     const keeping = await launchKeeping();
     t.after(() => keeping.close());
-    const context = await keeping.newContext();
+    const context = await openBrowser(t, {}, keeping);
     // One that may be stored, as pages are that a browser keeps.
     const openKept = async () => {
-      const page = await context.newPage();
-      await page.goto(`${hub.url}/static/stream.js`);
+      const page = await openPage(t, context, `${hub.url}/static/stream.js`);
       const tab = await subscribe(page, "/events/a", { share: true });
       await tab.state("open");
       return tab;
@@ -473,7 +452,7 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const hub = await startHub(t);
     const context = await openBrowser(t);
     const [tab] = await openTabs(t, context, hub, 1);
-    const page = await openPage(t, context, hub.url);
+    const page = await openBlank(t, context, hub);
     await page.evaluate(async () => {
       const { connect } = await import("/static/herald.js");
       for (let delay = 0; delay < 40; delay++) {

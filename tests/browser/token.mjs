@@ -1,13 +1,14 @@
-// Tokens for a hub with a secret of ours.
+// Tokens for a hub with a secret of ours, made by the binary.
 
-import { createHmac } from "node:crypto";
+import { execFileSync } from "node:child_process";
+import { BINARY } from "./hub.mjs";
 
 export const KEY = "0123456789abcdef0123456789abcdef";
 
-/** @param {object} grants What its bearer may do. */
-export function token(grants) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const claims = { sub: "7", exp: Math.floor(Date.now() / 1000) + 600, herald: grants };
-  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
-  return `${signed}.${createHmac("sha256", KEY).update(signed).digest("base64url")}`;
+/** What lets its bearer subscribe to and publish to channels and patterns. */
+export function token({ subscribe = [], publish = [], sub = "7", ttl = "1h" }) {
+  const grants = [...subscribe.flatMap((pattern) => ["--subscribe", pattern]), ...publish.flatMap((pattern) => ["--publish", pattern])];
+  return execFileSync(BINARY, ["token", "--jwt-key", KEY, "--sub", sub, "--ttl", ttl, ...grants], { encoding: "utf8" }).trim();
 }
+
+export const bearer = (grants) => ({ Authorization: `Bearer ${token(grants)}` });
