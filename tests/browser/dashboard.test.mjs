@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
+import { violations } from "./axe.mjs";
 import { publish, publishAll, startHub } from "./hub.mjs";
 import { openBrowser, openPage } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
@@ -317,6 +318,21 @@ for (const colorScheme of ["light", "dark"]) {
     await row(page, "hello").click();
     const faint = await page.evaluate(faintTexts);
     assert.deepEqual(faint, []);
+  });
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`nothing is in the way of anybody, in ${colorScheme} colours`, async (t) => {
+    const hub = await startHub(t);
+    const page = await openDashboard(t, hub, { colorScheme, reducedMotion: "reduce" });
+    assert.deepEqual(await violations(page), [], "without events");
+    await publishAll(hub, "demo", ["first", '{"second":2}', "third"]);
+    await row(page, "third").waitFor();
+    await page.locator("#channel-rows tr").first().waitFor();
+    assert.deepEqual(await violations(page), [], "with events");
+    await row(page, "second").click();
+    await page.waitForSelector("#detail:visible");
+    assert.deepEqual(await violations(page), [], "with a selected one");
   });
 }
 
