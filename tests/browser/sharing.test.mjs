@@ -82,6 +82,36 @@ async function crash({ page }) {
 /** As if it was looked at again. */
 const look = ({ page }) => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
 
+/** Publishes one number after another until it is stopped, and counts them. */
+function publishOn(t, hub) {
+  const publisher = { count: 0, isOver: false };
+  const publishing = (async () => {
+    for (; !publisher.isOver; publisher.count++) {
+      await publish(hub, "a", `${publisher.count}`);
+      // The hub's position is then not always one that the leader has told.
+      await publish(hub, "other", "x");
+    }
+  })();
+  publisher.stop = () => {
+    publisher.isOver = true;
+    return publishing;
+  };
+  t.after(publisher.stop);
+  return publisher;
+}
+
+/** Lets what the hub answers to a page that catches up reach it only once `isTime`, each time. */
+async function holdCatchUps(page, isTime) {
+  const held = { count: 0 };
+  await page.route(({ searchParams }) => searchParams.get("wait") === "0", async (route) => {
+    const response = await route.fetch();
+    held.count++;
+    await isTime();
+    await route.fulfill({ response });
+  });
+  return held;
+}
+
 describe("tabs that share", { concurrency: 3 }, () => {
   test("seven of them get every event over HTTP/1.1, and the hub has one subscriber", async (t) => {
     const hub = await startHub(t);
@@ -276,6 +306,85 @@ describe("tabs that share", { concurrency: 3 }, () => {
     const events = await late[0].events();
     assert.deepEqual(events, numbers(320 - events[0], Number(events[0])));
     assert.ok(events[0] >= 15);
+  });
+
+  for (const lastEventId of ["earliest", undefined]) {
+    const from = lastEventId ? "from the earliest on" : "from when the hub answers on";
+    test(`late tabs that see late what the hub answers get every event once, ${from}`, async (t) => {
+      const hub = await startHub(t);
+      const context = await openBrowser(t);
+      const leader = await openTab(t, context, hub);
+      await caughtUp(hub);
+      const publisher = publishOn(t, hub);
+      const late = [];
+      while (late.length < 5) {
+        const page = await openBlank(t, context, hub);
+        let answered;
+        const held = await holdCatchUps(page, async () => {
+          const now = publisher.count;
+          answered ??= now;
+          // The leader tells of some in between.
+          await until(async () => publisher.isOver || (await leader.page.evaluate(() => log.events.length)) > now + 10);
+        });
+        const tab = await subscribe(page, "/events/a", { share: true, lastEventId });
+        await tab.state("open");
+        await until(() => held.count);
+        late.push({ tab, latest: lastEventId ? 0 : answered + 1 });
+      }
+      await publisher.stop();
+      const texts = numbers(publisher.count);
+      await haveAll([leader], texts);
+      for (const { tab, latest } of late) {
+        await tab.has(texts.at(-1));
+        const events = await tab.events();
+        assert.ok(Number(events[0]) <= latest, `${events[0]} is later than ${latest}`);
+        assert.deepEqual(events, texts.slice(Number(events[0])));
+      }
+    });
+  }
+
+  test("late tabs have at once what came last while they saw late what the hub answers", async (t) => {
+    const hub = await startHub(t, { ping: "1h" });
+    const context = await openBrowser(t);
+    const leader = await openTab(t, context, hub);
+    const texts = [];
+    for (let count = 0; count < 3; count++) {
+      // The hub's position is then not one that the leader has told.
+      await publish(hub, "other", "x");
+      const page = await openBlank(t, context, hub);
+      let told;
+      await holdCatchUps(page, async () => {
+        if (told) return;
+        told = Date.now();
+        const text = `${texts.push(`${texts.length}`) - 1}`;
+        await publish(hub, "a", text);
+        await leader.has(text);
+      });
+      const tab = await subscribe(page, "/events/a", { share: true });
+      await until(() => told);
+      await tab.received(1);
+      assert.ok(Date.now() - told < PATIENCE / 2, "it did not wait for the leader to say how it stands");
+      assert.deepEqual(await tab.events(), texts.slice(-1));
+    }
+    await haveAll([leader], texts);
+  });
+
+  test("a late tab gets every event once, though more come than wait while it catches up", async (t) => {
+    const hub = await startHub(t);
+    const context = await openBrowser(t);
+    const leader = await openTab(t, context, hub);
+    await publishAll(hub, "a", numbers(10));
+    await leader.has("9");
+    const texts = numbers(2_510);
+    const page = await openBlank(t, context, hub);
+    const held = await holdCatchUps(page, () => leader.has(texts.at(-1)));
+    const late = await subscribe(page, "/events/a", { share: true, lastEventId: "earliest" });
+    await until(() => held.count);
+    await publishAll(hub, "a", texts.slice(10));
+    await haveAll([leader, late], texts);
+    await publishAll(hub, "a", ["end"]);
+    await haveAll([leader, late], [...texts, "end"]);
+    await caughtUp(hub);
   });
 
   test("tabs of two names do not mix", async (t) => {
