@@ -39,6 +39,28 @@ describe("a page", { concurrency: 3 }, () => {
     assert.deepEqual(await stream.events(), [...numbers(10), "gap", "after"]);
   });
 
+  test("is told once of what the hub has let go of meanwhile, and goes on after that", async (t) => {
+    const hub = await startHub(t, { flags: ["--history-events", "10"] });
+    const page = await openBlank(t, await openBrowser(t), hub);
+    // The hub ends the stream after each event.
+    const stream = await subscribe(page, "/events/a?limit=1");
+    await page.evaluate(() => source.on("gap", ({ json }) => { window.gap = json; }));
+    await stream.state("open");
+    let letBack;
+    const isGone = new Promise((resolve) => { letBack = resolve; });
+    await page.route("**/events/a*", (route) => isGone.then(() => route.continue()));
+    const { id: first } = await publish(hub, "a", "before");
+    await stream.received(1);
+    await publishAll(hub, "a", numbers(20));
+    const { channels: [{ last_id: last }] } = await fetch(`${hub.url}/channels`).then((answer) => answer.json());
+    letBack();
+    await stream.received(3);
+    assert.deepEqual((await stream.events()).slice(0, 3), ["before", "gap", "10"]);
+    const { after, oldest } = await page.evaluate(() => gap);
+    assert.equal(after, first);
+    assert.ok(oldest > first && oldest < last, `${first} ${oldest} ${last}`);
+  });
+
   for (const [what, event] of [["is looked at", 'document.dispatchEvent(new Event("visibilitychange"))'],
     ["has a network", 'dispatchEvent(new Event("online"))']]) {
     test(`hurries when it ${what} again`, async (t) => {
