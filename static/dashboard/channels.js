@@ -19,14 +19,15 @@ const prefix = find("prefix", HTMLInputElement);
 let timer;
 let asked = 0;
 
-/** @param {(channel: string) => void} onChoice */
-export function follow(onChoice) {
+/**
+ * Calls `choose` with the channel that somebody clicks on.
+ *
+ * @param {(channel: string) => void} choose
+ */
+export function onChoice(choose) {
   rows.addEventListener("click", ({ target }) => {
-    if (target instanceof HTMLButtonElement) onChoice(target.textContent ?? "");
+    if (target instanceof HTMLButtonElement) choose(target.textContent ?? "");
   });
-  prefix.addEventListener("input", refresh);
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
-  refresh();
 }
 
 /** Asks at once, and from then on at its pace while somebody can see it. */
@@ -70,3 +71,6 @@ function newRow() {
   button.title = "Subscribe to it";
   return element("tr", "", element("td", "", button), element("td"), element("td", "", element("code")));
 }
+
+prefix.addEventListener("input", refresh);
+document.addEventListener("visibilitychange", () => document.hidden || refresh());

@@ -64,7 +64,7 @@ write(find("hint-publish", HTMLElement),
 takeTokenFromAddress();
 token.value = currentToken();
 useToken();
-channelList.follow((name) => {
+channelList.onChoice((name) => {
   channels.value = name;
   find("subscription", HTMLFormElement).requestSubmit();
 });

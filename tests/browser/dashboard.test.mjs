@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { violations } from "./axe.mjs";
-import { publish, publishAll, startHub } from "./hub.mjs";
+import { numbers, publish, publishAll, startHub } from "./hub.mjs";
 import { openBrowser, openPage } from "./pages.mjs";
 import { KEY, token } from "./token.mjs";
 
@@ -100,6 +100,22 @@ test("a pause of any length loses nothing: what the page cannot hold stays with 
   await text(page, "received", new RegExp(total.toLocaleString("en")));
   await row(page, `${total - 1} x`).waitFor();
   assert.equal(await number(page, "gaps"), 0);
+});
+
+test("a log that stood still shows nothing of the channels of before", async (t) => {
+  const hub = await startHub(t);
+  const page = await openDashboard(t, hub);
+  await page.click("#pause");
+  await publishAll(hub, "demo", numbers(14_000));
+  await text(page, "pause", /Resume \(10,000\)/);
+  await page.fill("#channels", "elsewhere");
+  await page.click("#subscribe");
+  await state(page, "open");
+  await publish(hub, "elsewhere", "the only one");
+  await text(page, "pause", /Resume \(1\)/);
+  await page.click("#pause");
+  await row(page, "the only one").waitFor();
+  assert.deepEqual(await texts(page), ["the only one"]);
 });
 
 test("ten thousand events are kept, and who reads further down is not moved", async (t) => {
